@@ -1,0 +1,16 @@
+# mayfly_add_nf(NAME SOURCE...): an NF image, NAME.so, as the zygote loads it. Also part of the
+# installed CMake package, for NFs built outside this tree.
+function(mayfly_add_nf name)
+  add_library(${name} MODULE ${ARGN})
+  target_link_libraries(${name} PRIVATE mayfly::sdk)
+  target_compile_features(${name} PRIVATE cxx_std_20)
+  # Lean: nothing exported but the entry point, no C++ runtime to relocate in every parent.
+  target_link_options(${name} PRIVATE -static-libstdc++ -static-libgcc -Wl,--exclude-libs,ALL
+                      -Wl,-z,now)
+  set_target_properties(${name} PROPERTIES PREFIX "" CXX_VISIBILITY_PRESET hidden
+                        VISIBILITY_INLINES_HIDDEN ON)
+  if(MAYFLY_NF_OUTPUT_DIRECTORY)
+    set_target_properties(${name} PROPERTIES LIBRARY_OUTPUT_DIRECTORY
+                          ${MAYFLY_NF_OUTPUT_DIRECTORY})
+  endif()
+endfunction()

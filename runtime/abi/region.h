@@ -1,0 +1,87 @@
+// What an instance maps, and where things lie in it. Three memfds per trust domain, created,
+// sized, pre-faulted and sealed by the dataplane:
+//
+//   control  header | wake table | doorbells | cores | slots      read and write
+//   bind     configurations of the bound tenants                  read only for NFs (sealed so)
+//   arena    packet buffers                                       read and write
+//
+// The header gives every offset, so that sections can move or grow without a new ABI; `version`
+// changes when the meaning of a field does. An instance refuses a version it does not know.
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+
+#include "runtime/abi/slot.h"
+#include "runtime/abi/wake.h"
+#include "runtime/base/limits.h"
+
+namespace mayfly {
+
+inline constexpr uint64_t kRegionMagic = 0x00796c667961'6d31;  // "1mayfly"
+inline constexpr uint32_t kAbiVersion = 1;
+
+enum class Dispatch : uint32_t { poll = 0, semaphore = 1, eventfd = 2, futex = 3, uring = 4, baton = 5 };
+
+struct RegionHeader {
+  uint64_t magic;
+  uint32_t version;
+  Dispatch dispatch;
+  uint64_t tsc_hz;
+  uint32_t slot_count;     // a multiple of 4,096
+  uint32_t slot_bytes;     // Slot::bytes(ring_entries)
+  uint32_t ring_entries;   // power of two
+  uint32_t small_count;    // arena: this many 2 KiB buffers, then ...
+  uint32_t jumbo_count;    // ... this many of 64 KiB
+  uint32_t core_count;     // entries of the cores section
+  uint64_t control_bytes;  // sizes of the three memfds
+  uint64_t bind_bytes;
+  uint64_t arena_bytes;
+  uint64_t wake_offset;    // offsets within `control`
+  uint64_t doorbell_offset;
+  uint64_t summary_offset;
+  uint64_t core_offset;
+  uint64_t slot_offset;
+};
+
+// Reserved for the baton: one per NF core, the head of its ready queue (kCoreBytes each).
+inline constexpr uint32_t kCoreBytes = 4096;
+
+constexpr uint64_t buffer_offset(BufferId buffer, uint32_t small_count) {
+  const uint64_t i = raw(buffer);
+  if (i < small_count) return i * kSmallBufferBytes;
+  return uint64_t{small_count} * kSmallBufferBytes + (i - small_count) * kJumboBufferBytes;
+}
+constexpr uint32_t buffer_bytes(BufferId buffer, uint32_t small_count) {
+  return raw(buffer) < small_count ? kSmallBufferBytes : kJumboBufferBytes;
+}
+
+// Lays the sections out; fills every offset and size of `header` from its counts.
+void lay_out(RegionHeader& header);
+
+// A mapped control region. Keeps its own copy of the header: what lies in the region can be
+// scribbled by any NF of the domain, so nobody reads it there a second time.
+class ControlView {
+ public:
+  ControlView() = default;
+  ControlView(void* base, const RegionHeader& header)
+      : base_(static_cast<uint8_t*>(base)), header_(header) {}
+
+  const RegionHeader& header() const { return header_; }
+  WakeEntry& wake(SlotId s) const {
+    return reinterpret_cast<WakeEntry*>(base_ + header_.wake_offset)[index(s)];
+  }
+  Slot& slot(SlotId s) const {
+    return *reinterpret_cast<Slot*>(base_ + header_.slot_offset + index(s) * header_.slot_bytes);
+  }
+  DoorbellView doorbells() const {
+    return {reinterpret_cast<std::atomic<uint64_t>*>(base_ + header_.doorbell_offset),
+            reinterpret_cast<std::atomic<uint64_t>*>(base_ + header_.summary_offset)};
+  }
+
+ private:
+  uint8_t* base_ = nullptr;
+  RegionHeader header_{};
+};
+
+}  // namespace mayfly

@@ -1,0 +1,32 @@
+// YAML -> Config.
+#pragma once
+
+#include <string>
+
+#include "absl/status/statusor.h"
+#include "runtime/config/config.h"
+#include "runtime/config/image.h"
+
+namespace mayfly {
+
+// Reads and validates a configuration and everything it names (tenants file, images, argument
+// files): references, units, bounds, unknown and duplicate keys, NF arguments through their image.
+// The error is the one line to print.
+absl::StatusOr<Config> parse_config(const std::string& path);
+absl::StatusOr<Config> parse_config_text(const std::string& yaml, const std::string& file_name,
+                                         const std::string& dir);
+
+// The `tenants:` document alone (also what `mayfly tenant add FILE` reads), against an already
+// valid configuration (`base`): arguments are merged over those of `base.nfs` and compiled.
+absl::StatusOr<std::vector<TenantConfig>> parse_tenants_text(const std::string& yaml,
+                                                             const std::string& file_name,
+                                                             const std::string& dir,
+                                                             const Config& base);
+
+// Units, shared with the command line. All refuse a missing unit where one is needed.
+absl::StatusOr<Nanos> parse_duration(std::string_view text);     // 200us, 30s, 5ms, 1m; "off"
+absl::StatusOr<uint64_t> parse_size(std::string_view text);      // 64KiB, 2MiB, 1GiB, 1500B
+absl::StatusOr<double> parse_packet_rate(std::string_view text); // 100pps, 20kpps, 1.5Mpps, max
+absl::StatusOr<uint64_t> parse_bit_rate(std::string_view text);  // 800kbps, 100Mbps, 10Gbps
+
+}  // namespace mayfly
