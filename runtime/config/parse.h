@@ -1,6 +1,7 @@
 // YAML -> Config.
 #pragma once
 
+#include <functional>
 #include <string>
 
 #include "absl/status/statusor.h"
@@ -22,6 +23,14 @@ absl::StatusOr<std::vector<TenantConfig>> parse_tenants_text(const std::string& 
                                                              const std::string& file_name,
                                                              const std::string& dir,
                                                              const Config& base);
+
+// The same with file arguments from elsewhere: the API server finds their content in the request.
+// `path` is as written in the document.
+using FileReader = std::function<absl::StatusOr<std::string>(const std::string& path)>;
+absl::StatusOr<std::vector<TenantConfig>> parse_tenants_text(const std::string& yaml,
+                                                             const std::string& file_name,
+                                                             const Config& base,
+                                                             const FileReader& read_file);
 
 // Units, shared with the command line. All refuse a missing unit where one is needed.
 absl::StatusOr<Nanos> parse_duration(std::string_view text);     // 200us, 30s, 5ms, 1m; "off"
