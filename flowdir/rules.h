@@ -7,6 +7,7 @@
 #pragma once
 
 #include <cstdint>
+#include <cstring>
 #include <optional>
 #include <span>
 #include <string>
@@ -32,7 +33,10 @@ struct Range {
   bool operator==(const Range&) const = default;
 };
 
-struct Match {  // absent: anything
+// Absent: anything. An IPv6 prefix matches IPv6 packets alone (::/0 is "all of IPv6"), an IPv4
+// prefix IPv4 alone. Port ranges match protocols that have ports (an ICMP echo's identifier is
+// none); later fragments, whose ports are not known, have 0.
+struct Match {
   std::optional<PortId> port;
   std::optional<Range<uint16_t>> vlan, inner_vlan;  // 0: untagged
   std::optional<uint16_t> ethertype;
@@ -50,15 +54,23 @@ struct Rule {
   std::optional<KeyBy> tenant_by;  // one of mac, vlan, src_ip, dst_ip
 };
 
-// AND-mask over a PacketKey: 0xff where the field counts.
+// AND-mask over a PacketKey: 1 where the bit counts (of an address: the bits of the prefixes).
 struct KeyMask {
   PacketKey bits{};
-  PacketKey apply(const PacketKey& key) const;
+  PacketKey apply(const PacketKey& key) const {
+    uint64_t words[8], ones[8];
+    std::memcpy(words, &key, sizeof words);
+    std::memcpy(ones, &bits, sizeof ones);
+    for (int i = 0; i < 8; ++i) words[i] &= ones[i];
+    PacketKey masked;
+    std::memcpy(&masked, words, sizeof masked);
+    return masked;
+  }
 };
 
 class RuleSet {
  public:
-  RuleSet() = default;
+  RuleSet() : RuleSet(std::vector<Rule>{}) {}  // matches nothing
   explicit RuleSet(std::vector<Rule> rules);
 
   // kNone<RuleId> if none matches. `key` may be masked by mask_of(its port).
@@ -72,7 +84,9 @@ class RuleSet {
   bool looks_at_ports(PortId port) const { return looks_at_ports_[index(port)]; }
 
  private:
+  // Of every PortId, the last one too.
   std::vector<Rule> rules_;
+  std::vector<std::vector<RuleId>> reachable_;  // in order; ends with the first that always matches
   std::vector<KeyMask> masks_;
   std::vector<bool> looks_at_ports_;
 };
@@ -82,7 +96,9 @@ class RuleSet {
 // (no IP for src_ip, no tag for vlan) has the all-zero key of its kind.
 InstanceKey instance_key(KeyBy by, const PacketKey& key, RuleId rule);
 
-// "10.0.0.1", "2001:db8::1", "101" (VLAN), "100.7" (QinQ), "02:00:00:00:00:01": for people.
+// "10.0.0.1", "2001:db8::1", "101" (VLAN), "100.7" (QinQ), "02:00:00:00:00:01",
+// "10.0.0.1 10.0.0.2" (pair), "10.0.0.1:80 10.0.0.2:4711 tcp", "[2001:db8::1]:53 ... udp",
+// "rule 3": for people.
 std::string to_string(const InstanceKey& key);
 
 }  // namespace mayfly

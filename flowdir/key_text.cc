@@ -1,0 +1,77 @@
+// Instance keys for people: command line, API, log.
+#include <arpa/inet.h>
+#include <fmt/format.h>
+
+#include <cstring>
+
+#include "flowdir/rules.h"
+
+namespace mayfly {
+namespace {
+
+bool is_mapped(const uint8_t* address) {
+  constexpr uint8_t kMappedPrefix[12] = {0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff};
+  return std::memcmp(address, kMappedPrefix, sizeof kMappedPrefix) == 0;
+}
+
+std::string address_text(const uint8_t* address) {
+  char text[INET6_ADDRSTRLEN];
+  const bool ipv4 = is_mapped(address);
+  inet_ntop(ipv4 ? AF_INET : AF_INET6, address + (ipv4 ? 12 : 0), text, sizeof text);
+  return text;
+}
+
+uint16_t number(const uint8_t* bytes) { return static_cast<uint16_t>(bytes[0] << 8 | bytes[1]); }
+
+std::string end_text(const uint8_t* end) {
+  if (is_mapped(end)) return fmt::format("{}:{}", address_text(end), number(end + 16));
+  return fmt::format("[{}]:{}", address_text(end), number(end + 16));
+}
+
+std::string protocol_text(uint8_t protocol) {
+  switch (protocol) {
+    case 1:
+      return "icmp";
+    case 6:
+      return "tcp";
+    case 17:
+      return "udp";
+    case 33:
+      return "dccp";
+    case 58:
+      return "icmpv6";
+    case 132:
+      return "sctp";
+    case 136:
+      return "udplite";
+    default:
+      return fmt::format("protocol {}", protocol);
+  }
+}
+
+}  // namespace
+
+std::string to_string(const InstanceKey& key) {
+  const uint8_t* const b = key.bytes;
+  switch (key.kind) {
+    case KeyKind::mac:
+      return fmt::format("{:02x}:{:02x}:{:02x}:{:02x}:{:02x}:{:02x}", b[0], b[1], b[2], b[3], b[4],
+                         b[5]);
+    case KeyKind::vlan:
+      return number(b + 2) == 0 ? fmt::format("{}", number(b))
+                                : fmt::format("{}.{}", number(b), number(b + 2));
+    case KeyKind::address:
+      return address_text(b);
+    case KeyKind::ip_pair:
+      return fmt::format("{} {}", address_text(b), address_text(b + 16));
+    case KeyKind::five_tuple:
+      return fmt::format("{} {} {}", end_text(b), end_text(b + 18), protocol_text(b[36]));
+    case KeyKind::rule:
+      return fmt::format("rule {}", b[0] | b[1] << 8);
+    case KeyKind::none:
+      break;
+  }
+  return "-";
+}
+
+}  // namespace mayfly
