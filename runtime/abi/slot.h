@@ -46,6 +46,8 @@ struct InstanceKey {
 };
 static_assert(sizeof(InstanceKey) == 40);
 
+inline constexpr uint32_t kSlotBound = 1;  // flags: serves a flow now (not: idle in the pool)
+
 struct alignas(kCacheLineBytes) SlotFromSwitch {
   RingIndex in_produced;               // input ring, producer
   RingIndex out_consumed;              // output ring, consumer
@@ -54,7 +56,7 @@ struct alignas(kCacheLineBytes) SlotFromSwitch {
   std::atomic<uint32_t> config_offset; // into the bind region
   std::atomic<uint32_t> config_bytes;  // at most kBindBytesMax
   std::atomic<uint32_t> tenant;        // TenantId of this binding
-  std::atomic<uint32_t> flags;         // reserved, 0
+  std::atomic<uint32_t> flags;         // kSlotBound
   uint8_t reserved[32];
 };
 static_assert(sizeof(SlotFromSwitch) == 64);

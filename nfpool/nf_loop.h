@@ -1,0 +1,78 @@
+// The loop inside an NF process: take a burst, let the NF work on it, give it back, sleep.
+//
+//   for ever:
+//     a new binding?  reset() / bind()
+//     packets in the input ring?  take up to 64, process(), write verdicts, ring the doorbell
+//     tick() due?  tick()
+//     nothing?  asleep flag, fence, re-check, wait (runtime/abi/wake.h)
+//
+// The input index is published before process() is called: if the NF dies there, the packets it
+// was given are lost with it and not handed to its successor, where they might kill again.
+//
+// The output ring cannot overflow: the vSwitch never lets an instance hold more packets and blanks
+// than its rings have entries (less one for ask_blanks).
+#pragma once
+
+#include <cstdint>
+
+#include "nfs/nf.h"
+#include "runtime/abi/region.h"
+#include "runtime/base/limits.h"
+#include "runtime/base/types.h"
+
+namespace mayfly {
+
+struct NfEnvironment {
+  ControlView control;
+  const std::byte* bind_base = nullptr;
+  uint8_t* arena = nullptr;
+  const NfImage* image = nullptr;
+  NetworkFunction* nf = nullptr;
+};
+
+class NfLoop {
+ public:
+  NfLoop(const NfEnvironment& environment, SlotId slot, int wake_fd);
+  [[noreturn]] void run();
+
+  // One pass of the loop; false if there was nothing to do. (The loop a test drives by hand.)
+  bool turn();
+
+ private:
+  void take_binding();
+  void process(uint32_t waiting);
+  uint32_t take_packets(uint32_t waiting);
+  void give_back(const Burst& burst, uint32_t packet_count);
+  void give_back_originated(const Burst& burst);
+  bool tick_if_due(uint64_t now_tsc);
+  void ask_for_blanks();
+  bool something_to_do() const;
+  void sleep();
+  uint64_t to_ns(uint64_t tsc) const {
+    return static_cast<uint64_t>(static_cast<unsigned __int128>(tsc) * ns_per_cycle_q32_ >> 32);
+  }
+
+  static constexpr uint32_t kSampleEvery = 16;  // bursts, for cost samples
+
+  NfEnvironment env_;
+  SlotId slot_id_;
+  Slot& slot_;
+  WakeEntry& wake_;
+  DoorbellView doorbells_;
+  int wake_fd_;
+  RingConsumer in_;
+  RingProducer out_;
+  uint64_t ns_per_cycle_q32_;
+  uint32_t bind_seq_ = 0;
+  uint32_t bind_epoch_ = 0;
+  bool bound_ = false;
+  bool asked_ = false;
+  uint64_t packets_ = 0, bursts_ = 0, cost_cycles_ = 0, cost_packets_ = 0;
+  uint32_t blank_count_ = 0;
+  Descriptor taken_[kNfBurst];
+  Descriptor blank_descriptors_[kLoanCountMax];
+  Packet packets_now_[kNfBurst];
+  Packet blanks_now_[kLoanCountMax];
+};
+
+}  // namespace mayfly

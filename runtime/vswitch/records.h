@@ -1,0 +1,126 @@
+// The vSwitch's private records: who is bound to what, who holds how much. Nothing here is mapped
+// by any NF. All indices are dense, all tables are sized at start (allocate, then freeze).
+//
+//   flow (flowdir) -> Binding (chain, key) -> Instance per chain position -> slot, wake entry
+//                                          -> Vacancy where an instance is missing
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "runtime/abi/slot.h"
+#include "runtime/arena/arena.h"
+#include "runtime/base/limits.h"
+#include "runtime/base/types.h"
+#include "runtime/config/config.h"
+#include "scheduler/wake_policy.h"
+
+namespace mayfly {
+
+enum class InstanceState : uint8_t {
+  free,      // no process
+  idle,      // forked and parked, in its NF's idle stack
+  bound,
+  draining,  // its binding is gone; packets of it are still inside
+  dead,      // condemned: nothing more is taken from it; it may still run
+  dying,     // its death was reported and is being dealt with
+};
+
+// One NF instance: one cache line.
+struct alignas(kCacheLineBytes) Instance {
+  Slot* slot = nullptr;
+  const WakeParams* wake_params = nullptr;
+  WakeState wake;              // 24 bytes
+  uint32_t in_produced = 0;    // our end of its input ring
+  uint32_t out_consumed = 0;   // our end of its output ring
+  BindingId binding = kNone<BindingId>;
+  uint16_t held = 0;           // packets it holds: waiting, in work, or returned and not collected
+  NfId nf = kNone<NfId>;
+  InstanceState state = InstanceState::free;
+  uint8_t position = 0;        // in its binding's chain
+  uint8_t loaned = 0;          // blank buffers it holds
+  bool touched = false;        // in this turn's list of rings to publish
+  uint16_t pushed = 0;         // packets put into its ring this turn
+};
+static_assert(sizeof(WakeState) == 24 && sizeof(Instance) == 64);
+
+enum class BindingState : uint8_t {
+  free,
+  live,
+  retiring,  // superseded (tenant changed) or released: its packets go on, no new ones come
+  retired,   // instances given back; flows still point here until their next packet or expiry
+};
+
+// An entry of Binding::places: a slot, or a vacancy.
+inline constexpr uint32_t kVacantBit = 1u << 31;
+
+struct alignas(kCacheLineBytes) Binding {
+  uint32_t places[kChainNfCountMax];  // SlotId, or kVacantBit | vacancy number
+  // second line
+  ChainId chain{};
+  uint8_t length = 0;                 // places in use; 0: bypass
+  BindingState state = BindingState::free;
+  uint8_t crashes = 0;                // deaths in quick succession, for the back-off
+  bool tenant_counted = false;        // its packets count against tenant.packets
+  TenantId tenant = kNone<TenantId>;
+  uint32_t flow_count = 0;
+  BindingId successor = kNone<BindingId>;  // waits until this one is drained
+  BindingId next_of_tenant = kNone<BindingId>;
+  BindingId previous_of_tenant = kNone<BindingId>;
+  uint64_t last_crash_tsc = 0;
+  FlowId ends[2] = {kNone<FlowId>, kNone<FlowId>};  // its first two flows: both ways of a connection
+  PortId out = kNone<PortId>;  // of the rule that made it: for packets its NFs originate
+};
+static_assert(sizeof(Binding) == 128);
+
+// A place of a binding that has no instance yet (fork under way, pool empty, instance died, or
+// waiting for its predecessor to drain), and the packets that wait for one, in order.
+struct Vacancy {
+  BindingId binding = kNone<BindingId>;
+  uint8_t position = 0;
+  SlotId reserved = kNone<SlotId>;  // already bound here, once the predecessor is drained
+  bool backing_off = false;         // its NF keeps crashing here: no instance for a while
+  bool queued = false;    // in its NF's queue for instances
+  uint32_t first = 0xffffffff;  // backlog: BufferIds linked by PacketMeta::link
+  uint32_t last = 0xffffffff;
+  uint32_t count = 0;
+};
+
+// What an NF kind of the configuration has, as the vSwitch sees it.
+struct NfRecord {
+  std::vector<SlotId> idle;             // a stack: the last one used is the warmest
+  std::vector<uint32_t> vacancies;      // a ring buffer of vacancies waiting for an instance
+  uint32_t vacancy_head = 0;
+  uint32_t vacancy_count = 0;
+  uint32_t held_max = 0;                // packets an instance may hold
+  uint32_t blanks = 0;                  // lent at bind time
+  Cycles tick_period{0};
+  BlobId blob = kNone<BlobId>;          // its own arguments
+  uint32_t bound_count = 0;
+  uint64_t binds = 0, recycles = 0, deaths = 0;
+};
+
+struct TenantRecord {
+  bool live = false;
+  bool chain_overridden = false;
+  ChainId chain{};
+  uint32_t packets_held = 0;
+  BindingId bindings = kNone<BindingId>;    // list through Binding::next_of_tenant
+  std::vector<std::pair<NfId, BlobId>> blobs;
+  uint64_t packets = 0, bytes = 0, limit_drops = 0;
+};
+
+// One configuration in the bind region.
+struct BlobRecord {
+  uint32_t offset = 0;
+  uint32_t bytes = 0;
+};
+
+struct ChainRecord {
+  std::vector<NfId> nfs;
+  std::array<WakeParams, kChainNfCountMax> wake;
+};
+
+}  // namespace mayfly

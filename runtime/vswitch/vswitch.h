@@ -1,0 +1,324 @@
+// The vSwitch: one lcore that takes packets from ports, finds their flow, moves their descriptors
+// along a chain of NF processes, and sends them out. It is the only user of everything below.
+//
+//   turn:  receive -> collect -> timers -> publish -> wake -> flush
+//
+//   receive   ports -> parse, key, flow table -> (miss: resolve -> binding) -> input rings
+//   collect   doorbells -> output rings -> checked -> next input ring | port | dropped
+//   timers    ageing (O(expired)), ticks, flow expiry, vacancies
+//   publish   ring indices of the rings written this turn; the wake policy's verdict on each
+//   wake      one fence, then the words of the NFs that are ready
+//   flush     ports
+//
+// A turn makes no system call but wakes, allocates nothing, and does no work for an NF that has
+// nothing to do. The bound on each stage is written where it stands.
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <vector>
+
+#include "absl/container/flat_hash_map.h"
+#include "flowdir/flow_table.h"
+#include "flowdir/rules.h"
+#include "runtime/arena/arena.h"
+#include "runtime/arena/ledger.h"
+#include "runtime/base/clock.h"
+#include "runtime/base/histogram.h"
+#include "runtime/base/timer_wheel.h"
+#include "runtime/config/config.h"
+#include "runtime/ports/port.h"
+#include "runtime/vswitch/commands.h"
+#include "runtime/vswitch/records.h"
+#include "scheduler/dispatch.h"
+
+namespace mayfly {
+
+// Equal keys of one chain are one binding.
+struct BindingKey {
+  ChainId chain{};
+  InstanceKey key;
+  bool operator==(const BindingKey&) const = default;
+  template <class H>
+  friend H AbslHashValue(H h, const BindingKey& k) {
+    return H::combine_contiguous(H::combine(std::move(h), k.chain, k.key.kind), k.key.bytes,
+                                 kKeyBytes);
+  }
+};
+struct InstanceKeyHash {
+  size_t operator()(const InstanceKey& k) const {
+    return absl::HashOf(k.kind, absl::string_view(reinterpret_cast<const char*>(k.bytes), kKeyBytes));
+  }
+};
+using TenantIndex = absl::flat_hash_map<InstanceKey, TenantId, InstanceKeyHash>;
+
+struct WakeCounters {
+  uint64_t wakes = 0;         // system calls made to wake an NF
+  uint64_t woken_packets = 0; // packets those NFs held then
+  uint64_t ready = 0;         // verdicts `ready`, whether or not the NF slept
+  uint64_t late = 0;          // FAULTS rule 6: slept on packets that should have woken it
+};
+
+struct TurnCounters {
+  uint64_t turns = 0;
+  uint64_t busy_cycles = 0;   // of turns that did something
+  uint64_t total_cycles = 0;
+  uint64_t worst_cycles = 0;
+  uint64_t long_turns = 0;    // above kLongTurn
+};
+
+// What the control thread fetches when the vSwitch has asked for its attention.
+struct Attention {
+  struct PerNf {
+    uint32_t idle = 0;
+    uint32_t vacancies = 0;
+  };
+  std::vector<PerNf> nfs;
+  std::vector<SlotId> condemned;   // to be killed: they broke the ABI
+  std::vector<BlobId> unused;      // blobs whose last user is gone
+};
+
+struct DeathReport {
+  SlotId slot;
+  bool crashed;  // of its own doing: counts for the back-off (not SIGKILL from outside)
+};
+
+class VSwitch {
+ public:
+  struct Setup {
+    const Config* config;
+    Arena* arena;
+    ControlView control;
+    std::vector<std::unique_ptr<Port>>* ports;
+    Waker* waker;
+    TscRate rate;
+    int attention_fd;  // an eventfd: written when the control thread has something to fetch
+  };
+  explicit VSwitch(const Setup& setup);
+
+  // The lcore's loop, until stop() has drained or timed out.
+  void run();
+  bool turn(Cycles now);
+  CommandQueue& commands() { return commands_; }
+
+  // --- From here on: on the lcore only (through commands) once run() was called. ---
+
+  // Traffic.
+  void open_traffic() { open_ = true; }
+  void begin_drain(Cycles now, Cycles patience);
+  bool drained() const { return drained_; }
+
+  // Pool.
+  void add_idle(NfId nf, std::span<const SlotId> slots);
+  // Must be told of every death before a slot is used again.
+  void on_deaths(std::span<const DeathReport> deaths, Cycles now);
+
+  // Configurations and tenants. Blob 0.. are placed in the bind region by the control thread.
+  void define_blob(BlobId blob, BlobRecord record);
+  void set_nf_blob(NfId nf, BlobId blob) { nfs_[index(nf)].blob = blob; ++blob_users_[index(blob)]; }
+  struct TenantChange {
+    TenantId tenant;
+    bool live;
+    std::optional<ChainId> chain;
+    std::vector<std::pair<NfId, BlobId>> blobs;
+    bool rebind;  // its key or chain changed: its bindings retire
+  };
+  // `keys` replaces the index of tenants; the old one is left in it for the caller to destroy.
+  void change_tenants(std::vector<TenantChange>& changes, TenantIndex& keys, Cycles now);
+
+  // Observation.
+  void fetch_attention(Attention& attention);
+  const Ledger& ledger() const { return ledger_; }
+  const WakeCounters& wakes() const { return wakes_; }
+  const TurnCounters& turns() const { return turns_; }
+  void swap_latency(Histogram& interval) { std::swap(latency_, interval); }
+  const std::vector<Instance>& instances() const { return instances_; }
+  const std::vector<NfRecord>& nfs() const { return nfs_; }
+  const std::vector<TenantRecord>& tenants() const { return tenants_; }
+  const FlowTable& flows() const { return flows_; }
+  const Binding& binding(BindingId b) const { return bindings_[index(b)]; }
+  const InstanceKey& key_of(BindingId b) const { return binding_keys_[index(b)].key; }
+  uint32_t live_bindings() const { return static_cast<uint32_t>(binding_of_.size()); }
+  uint64_t violations() const { return violations_; }
+
+ private:
+  struct Hop {
+    BufferId buffer;
+    BindingId binding;
+    uint32_t place;
+    uint8_t position;
+  };
+  struct Returned {
+    SlotId slot;
+    Descriptor descriptor;
+  };
+  static constexpr uint32_t kCollectMax = 256;      // descriptors taken in one turn, about
+  static constexpr uint32_t kTimerBudget = 128;     // units of work a turn spends on each wheel
+  static constexpr uint32_t kShareSearchMax = 8;
+  static constexpr uint32_t kAuditDepth = 1024;
+  static constexpr Nanos kLongTurn = micros(500);
+  static constexpr Nanos kVacancyPatience = seconds(1);
+  static constexpr Nanos kFragmentLife = seconds(30);
+  static constexpr Nanos kAuditDelay = millis(10);
+  static constexpr Nanos kAuditConfirm = seconds(1);
+  static constexpr uint32_t kTenantCountMax = 1u << 16;
+  static constexpr uint32_t kBlobCountMax = 1u << 17;
+  static constexpr Nanos kCrashWindow = seconds(2);  // crashes closer than this are one series
+  static constexpr int kCrashesFree = 3;             // replaced at once; then 10 ms, doubling
+
+  // vswitch.cc: the turn
+  bool receive(Cycles now);
+  uint32_t receive_from(Port& port, Cycles now);
+  bool admit(BufferId b, const ParsedPacket& parsed, const PacketKey& key, uint64_t hash,
+             Cycles now, Hop& hop);
+  void forward(std::span<Hop> hops);
+  void enqueue(const Hop& hop);
+  void push(Instance& instance, SlotId slot, BufferId b);
+  void publish(Cycles now);
+  void wake_ready(Cycles now);
+  void flush();
+  void advance_timers(Cycles now);
+  void audit_wakes(Cycles now);
+  void watch(Cycles now, bool worked);
+  void drain_step(Cycles now);
+
+  // collect.cc: what NFs give back
+  bool collect(Cycles now);
+  uint32_t gather_rung(std::span<SlotId> rung);
+  void hear_doorbells();
+  void hear(SlotId slot);
+  uint32_t take_returned(SlotId slot, std::span<Returned> out);
+  bool take_back(const Returned& returned, Cycles now, Hop& hop);
+  bool take_back_blank(Instance& instance, SlotId slot, Descriptor d, Cycles now, Hop& hop);
+  bool next_hop(BufferId b, FromNf op, uint8_t argument, Hop& hop);
+  void lend_blanks(Instance& instance, SlotId slot, uint32_t wanted);
+  void transmit(BufferId b, PortId port);
+  void leave(BufferId b);
+  void drop(BufferId b, Drop reason);
+  void condemn(SlotId slot);
+
+  // bindings.cc: flows and bindings
+  BindingId resolve(FlowId& flow, const PacketKey& key, uint64_t hash, Cycles now, Drop& why);
+  TenantId tenant_of(const Rule& rule, const PacketKey& key, RuleId id) const;
+  bool serves(const Binding& binding, TenantId tenant) const;
+  BindingId find_or_make(ChainId chain, const InstanceKey& key, const FlowConfig& rule,
+                         TenantId tenant, Drop& why);
+  BindingId make_binding(const BindingKey& key, TenantId tenant, const FlowConfig& rule, Drop& why);
+  BindingId on_empty_pool(EmptyPool policy, ChainId chain, TenantId tenant, uint8_t& length,
+                          bool& decided, Drop& why);
+  void attach_flow(FlowId flow, BindingId b);
+  void detach_flow(FlowId flow);
+  void on_flow_timer(uint32_t flow, Cycles now);
+  void close_flow(FlowEntry& entry, FlowId flow, const FlowConfig& rule, uint8_t flags, Cycles now);
+  BindingId binding_to_share(ChainId chain, TenantId tenant, bool& found) const;
+  void gate(BindingId b, BindingId predecessor);
+  void open_gate(BindingId b);
+  void release(BindingId b);
+  void finish_if_drained(BindingId b);
+  bool is_drained(const Binding& binding) const;
+  void free_binding(BindingId b);
+  void link_tenant(BindingId b);
+  void unlink_tenant(BindingId b);
+
+  // instances.cc: binding instances, vacancies, deaths
+  void bind_instance(SlotId slot, BindingId b, uint8_t position);
+  void unbind_instance(SlotId slot);
+  enum class BindWrite : uint8_t { bind, reconfigure, unbind };
+  void write_binding(Instance& instance, BindWrite what);
+  void forget_binding(Instance& instance, SlotId slot);
+  BlobId blob_for(const Binding& binding, NfId nf) const;
+  void use_blob(BlobId blob) { if (blob != kNone<BlobId>) ++blob_users_[index(blob)]; }
+  void drop_blob(BlobId blob);
+  uint32_t make_vacancy(BindingId b, uint8_t position, SlotId reserved);
+  void queue_vacancy(uint32_t vacancy, Cycles now);
+  void drop_backlog(uint32_t vacancy, Drop reason);
+  void fulfil(uint32_t vacancy, SlotId slot);
+  void remove_vacancy(uint32_t vacancy);
+  bool serve_vacancy(NfId nf, SlotId slot);
+  void add_to_backlog(uint32_t vacancy, BufferId b);
+  void on_vacancy_timer(uint32_t vacancy, Cycles now);
+  void salvage();
+  uint32_t vacate(BindingId b, uint8_t position);
+  void bury(const DeathReport& death, Cycles now);
+  void reconfigure(TenantId tenant);
+  void want_attention();
+
+  uint32_t tick_timer(SlotId slot) const { return slot_count_ + raw(slot); }
+  uint32_t vacancy_timer(uint32_t vacancy) const { return 2 * slot_count_ + vacancy; }
+
+  // What it works with.
+  const Config& config_;
+  Arena& arena_;
+  ControlView control_;
+  std::vector<std::unique_ptr<Port>>& ports_;
+  Waker& waker_;
+  TscRate rate_;
+  const uint32_t slot_count_;
+  const uint32_t ring_mask_;
+  DoorbellView doorbells_;
+
+  // Tables.
+  RuleSet rules_;
+  FlowTable flows_;
+  FragmentTable fragments_;
+  TimerWheel flow_timers_;
+  TimerWheel timers_;  // ageing by slot, ticks, vacancies
+  std::vector<Instance> instances_;
+  std::vector<Binding> bindings_;
+  std::vector<BindingKey> binding_keys_;
+  std::vector<BindingId> free_bindings_;
+  absl::flat_hash_map<BindingKey, BindingId> binding_of_;
+  std::vector<Vacancy> vacancies_;
+  std::vector<uint32_t> free_vacancies_;
+  std::vector<NfRecord> nfs_;
+  std::vector<ChainRecord> chains_;
+  std::vector<TenantRecord> tenants_;
+  TenantIndex tenant_by_key_;
+  std::vector<BlobRecord> blobs_;
+  std::vector<uint32_t> blob_users_;
+  std::vector<BlobId> instance_blob_;  // by slot: what its binding uses
+  uint32_t tenant_epoch_ = 1;
+
+  // This turn.
+  std::vector<SlotId> touched_;
+  std::vector<SlotId> ready_;
+  std::vector<SlotId> rung_;  // heard from the doorbells, not collected yet: a FIFO, each once
+  uint32_t rung_head_ = 0, rung_count_ = 0;
+  std::vector<uint8_t> in_rung_;
+
+  // Audit of wakes: NFs that were ready and found awake must have taken those packets soon after.
+  struct Audit {
+    SlotId slot;
+    uint32_t in_produced;
+    Cycles due;
+    bool suspected;
+  };
+  std::vector<Audit> audits_;
+  uint32_t audit_head_ = 0, audit_tail_ = 0;
+
+  // Counters.
+  Ledger ledger_;
+  Histogram latency_;
+  WakeCounters wakes_;
+  TurnCounters turns_;
+  uint64_t violations_ = 0;
+  Cycles last_turn_{0};
+  bool last_worked_ = false;
+
+  // Control.
+  CommandQueue commands_;
+  std::vector<SlotId> condemned_;
+  std::vector<BufferId> salvaged_;  // what dead NFs had not consumed
+  std::vector<BlobId> unused_blobs_;
+  std::atomic<bool> attention_{false};
+  int attention_fd_;
+  bool open_ = false;
+  bool draining_ = false;
+  bool drained_ = false;
+  Cycles drain_deadline_{0};
+  Cycles next_drain_scan_{0};
+};
+
+}  // namespace mayfly

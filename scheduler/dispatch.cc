@@ -1,0 +1,118 @@
+#include "scheduler/dispatch.h"
+
+#include <errno.h>
+#include <linux/futex.h>
+#include <poll.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "absl/strings/str_cat.h"
+
+namespace mayfly {
+namespace {
+
+// The word lies in memory that processes share: the futex is not FUTEX_PRIVATE.
+void futex_wake_one(std::atomic<uint32_t>& word) {
+  syscall(SYS_futex, &word, FUTEX_WAKE, 1, nullptr, nullptr, 0);
+}
+void futex_wait_while(std::atomic<uint32_t>& word, uint32_t value) {
+  syscall(SYS_futex, &word, FUTEX_WAIT, value, nullptr, nullptr, 0);
+}
+
+// Also `poll`: a bound NF never sleeps, but an idle one does, and binding wakes it.
+class FutexWaker : public Waker {
+ public:
+  void wake(SlotId, WakeEntry& entry) override { futex_wake_one(entry.word); }
+  absl::StatusOr<int> prepare(SlotId, WakeEntry&) override { return -1; }
+};
+
+class SemaphoreWaker : public Waker {
+ public:
+  void wake(SlotId, WakeEntry& entry) override { sem_post(&entry.semaphore); }
+  absl::StatusOr<int> prepare(SlotId, WakeEntry& entry) override {
+    if (sem_init(&entry.semaphore, /*pshared=*/1, 0) != 0)
+      return absl::InternalError(absl::StrCat("sem_init: ", strerror(errno)));
+    return -1;
+  }
+};
+
+class EventfdWaker : public Waker {
+ public:
+  explicit EventfdWaker(uint32_t slot_count) : fds_(slot_count, -1) {}
+  ~EventfdWaker() override {
+    for (int fd : fds_)
+      if (fd >= 0) close(fd);
+  }
+  void wake(SlotId slot, WakeEntry&) override {
+    const uint64_t one = 1;
+    // Cannot block: the counter would have to reach 2^64 - 2 first, or an NF saturates its own,
+    // which EFD_NONBLOCK turns into its own loss.
+    [[maybe_unused]] const ssize_t n = write(fds_[index(slot)], &one, sizeof one);
+  }
+  absl::StatusOr<int> prepare(SlotId slot, WakeEntry&) override {
+    int& fd = fds_[index(slot)];
+    if (fd >= 0) close(fd);  // whatever its last owner did to it ends here
+    fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    if (fd < 0)
+      return absl::ResourceExhaustedError(
+          absl::StrCat("no eventfd for one more instance: ", strerror(errno),
+                       "; raise the descriptor limit (ulimit -n) or use dispatch: futex"));
+    return fd;
+  }
+
+ private:
+  std::vector<int> fds_;
+};
+
+void wait_eventfd(int fd) {
+  uint64_t count;
+  if (read(fd, &count, sizeof count) >= 0 || errno != EAGAIN) return;
+  pollfd waiting{fd, POLLIN, 0};  // it is non-blocking for the vSwitch's sake: wait for it here
+  poll(&waiting, 1, -1);
+}
+
+}  // namespace
+
+std::string_view dispatch_name(Dispatch dispatch) {
+  switch (dispatch) {
+    case Dispatch::poll: return "poll";
+    case Dispatch::semaphore: return "semaphore";
+    case Dispatch::eventfd: return "eventfd";
+    case Dispatch::futex: return "futex";
+    case Dispatch::uring: return "uring";
+    case Dispatch::baton: return "baton";
+  }
+  return "?";
+}
+
+absl::StatusOr<Dispatch> parse_dispatch(std::string_view name) {
+  for (Dispatch d : {Dispatch::poll, Dispatch::semaphore, Dispatch::eventfd, Dispatch::futex})
+    if (dispatch_name(d) == name) return d;
+  return absl::InvalidArgumentError(
+      absl::StrCat("unknown dispatch '", std::string(name),
+                   "'; this version has poll, semaphore, eventfd, futex"));
+}
+
+std::unique_ptr<Waker> make_waker(Dispatch dispatch, uint32_t slot_count) {
+  switch (dispatch) {
+    case Dispatch::semaphore: return std::make_unique<SemaphoreWaker>();
+    case Dispatch::eventfd: return std::make_unique<EventfdWaker>(slot_count);
+    default: return std::make_unique<FutexWaker>();
+  }
+}
+
+void park(Dispatch dispatch, WakeEntry& entry, int wake_fd) {
+  // Each wait may end early (a signal, a token left from an earlier race): the word decides.
+  // acquire pairs with the vSwitch's exchange: what it published before is visible after.
+  while (entry.word.load(std::memory_order_acquire) == kAsleep) {
+    switch (dispatch) {
+      case Dispatch::semaphore: sem_wait(&entry.semaphore); break;
+      case Dispatch::eventfd: wait_eventfd(wake_fd); break;
+      default: futex_wait_while(entry.word, kAsleep); break;
+    }
+  }
+}
+
+}  // namespace mayfly

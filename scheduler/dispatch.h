@@ -1,0 +1,34 @@
+// Dispatch: how a ready NF gets the core. Both ends of each mechanism stand here, side by side:
+// Waker is the vSwitch's, park() the NF's. The protocol around them is in runtime/abi/wake.h.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <string_view>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "runtime/abi/region.h"
+#include "runtime/abi/wake.h"
+#include "runtime/base/types.h"
+
+namespace mayfly {
+
+std::string_view dispatch_name(Dispatch dispatch);
+absl::StatusOr<Dispatch> parse_dispatch(std::string_view name);  // the error lists the known ones
+
+// The vSwitch's end. One system call a wake, none where the NF was found awake.
+class Waker {
+ public:
+  virtual ~Waker() = default;
+  // Only after the caller exchanged entry.word from kAsleep to kAwake.
+  virtual void wake(SlotId slot, WakeEntry& entry) = 0;
+  // Before a slot's process is forked: what it must inherit (an eventfd), -1 if nothing.
+  virtual absl::StatusOr<int> prepare(SlotId slot, WakeEntry& entry) = 0;
+};
+std::unique_ptr<Waker> make_waker(Dispatch dispatch, uint32_t slot_count);
+
+// The NF's end: waits while entry.word is kAsleep. `wake_fd` is what prepare() gave.
+void park(Dispatch dispatch, WakeEntry& entry, int wake_fd);
+
+}  // namespace mayfly
