@@ -20,6 +20,7 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <type_traits>
 #include <utility>
 #include <vector>
 
@@ -145,6 +146,15 @@ class Burst {
 // ---------------------------------------------------------------------------------------------
 // Binding
 
+// The configuration as the struct that compile() wrote at its front; null if it is too short.
+template <class T>
+const T* config_as(std::span<const std::byte> config) {
+  static_assert(std::is_trivially_copyable_v<T> && alignof(T) <= 64);
+  return config.size() < sizeof(T) ? nullptr : reinterpret_cast<const T*>(config.data());
+}
+
+inline constexpr uint32_t kNoTenant = 0xffffffff;
+
 // What this instance serves from now on. `config` is what the image's compile() made of the
 // tenant's arguments, at most 64 KiB, read-only, 64-byte aligned, shared by all instances of the
 // tenant, and valid until the next bind() or reset(): use it in place, do not copy it.
@@ -157,14 +167,12 @@ struct Binding {
   // 5 five-tuple (address, port; address, port; protocol; smaller end first); 6 rule (uint16).
   uint8_t key_kind = 0;
   std::span<const uint8_t> key;
-  uint32_t tenant = 0xffffffff;  // the tenant's number in this run; 0xffffffff: none
+  uint32_t tenant = kNoTenant;  // the tenant's number in this run
   std::span<const std::byte> config;
 
-  // The configuration as the struct that compile() wrote at its front; null if it is too short.
   template <class T>
   const T* config_as() const {
-    static_assert(std::is_trivially_copyable_v<T> && alignof(T) <= 64);
-    return config.size() < sizeof(T) ? nullptr : reinterpret_cast<const T*>(config.data());
+    return mayfly::config_as<T>(config);
   }
 };
 
@@ -185,7 +193,7 @@ class NetworkFunction {
 enum class ArgType : uint8_t {
   integer,   // 42
   boolean,   // true
-  rate,      // 20Mpps, 100Mbps (a bare number takes NfArg::unit); stored per second
+  rate,      // 20Mpps, 100Mbps; stored per second, in packets or bits
   duration,  // 30s, 200us; stored in nanoseconds
   size,      // 64KiB; stored in bytes
   text,      // any string
@@ -195,9 +203,9 @@ enum class ArgType : uint8_t {
 struct NfArg {
   const char* name;
   ArgType type;
-  const char* help;              // one line, with the unit
-  const char* fallback;          // the value if absent, as one would write it; null: required
-  uint64_t min = 0;              // of the stored number
+  const char* help;      // one line, with the unit
+  const char* fallback;  // the value if absent, as one would write it; null: required
+  uint64_t min = 0;      // of the stored number
   uint64_t max = UINT64_MAX;
 };
 
@@ -250,8 +258,8 @@ void append_config(std::vector<std::byte>& config, const T& value) {
 }  // namespace mayfly
 
 // Put once at the end of an image's source: MAYFLY_NF_IMAGE(kImage);
-#define MAYFLY_NF_IMAGE(image)                                                          \
+#define MAYFLY_NF_IMAGE(image)                                                                   \
   extern "C" __attribute__((visibility("default"))) const ::mayfly::NfImage* mayfly_nf_image() { \
-    return &(image);                                                                    \
-  }                                                                                     \
+    return &(image);                                                                             \
+  }                                                                                              \
   static_assert(true)
