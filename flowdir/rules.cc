@@ -54,7 +54,7 @@ bool has_ports(uint8_t protocol) {
 
 template <class T>
 void set_all(T& field) {
-  std::memset(&field, 0xff, sizeof field);
+  std::memset(static_cast<void*>(&field), 0xff, sizeof field);
 }
 
 void add_prefix(const std::optional<Prefix>& prefix, uint8_t (&field)[16], PacketKey& bits) {

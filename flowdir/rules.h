@@ -37,21 +37,21 @@ struct Range {
 // prefix IPv4 alone. Port ranges match protocols that have ports (an ICMP echo's identifier is
 // none); later fragments, whose ports are not known, have 0.
 struct Match {
-  std::optional<PortId> port;
-  std::optional<Range<uint16_t>> vlan, inner_vlan;  // 0: untagged
-  std::optional<uint16_t> ethertype;
-  std::optional<Prefix> src_ip, dst_ip;
-  std::optional<uint8_t> protocol;
-  std::optional<Range<uint16_t>> src_port, dst_port;
-  std::optional<std::string> src_mac;  // 6 raw bytes
+  std::optional<PortId> port = {};
+  std::optional<Range<uint16_t>> vlan = {}, inner_vlan = {};  // 0: untagged
+  std::optional<uint16_t> ethertype = {};
+  std::optional<Prefix> src_ip = {}, dst_ip = {};
+  std::optional<uint8_t> protocol = {};
+  std::optional<Range<uint16_t>> src_port = {}, dst_port = {};
+  std::optional<std::string> src_mac = {};  // 6 raw bytes
 
   bool matches(const PacketKey& key) const;
 };
 
 struct Rule {
-  Match match;
+  Match match = {};
   KeyBy instance_per = KeyBy::rule;
-  std::optional<KeyBy> tenant_by;  // one of mac, vlan, src_ip, dst_ip
+  std::optional<KeyBy> tenant_by = {};  // one of mac, vlan, src_ip, dst_ip
 };
 
 // AND-mask over a PacketKey: 1 where the bit counts (of an address: the bits of the prefixes).
