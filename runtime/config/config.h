@@ -29,26 +29,26 @@ enum class Huge : uint8_t { automatic, on, off };
 struct GenConfig {
   uint32_t flows = 1000;
   SizeMix mix = SizeMix::fixed;
-  uint32_t size_bytes = 64;      // fixed: frame bytes without FCS, 60..65535
-  double rate_pps = 1e6;         // 0: as fast as the vSwitch takes them ("max")
+  uint32_t size_bytes = 64;  // fixed: frame bytes without FCS, 60..65535
+  double rate_pps = 1e6;     // 0: as fast as the vSwitch takes them ("max")
   Arrival arrival = Arrival::constant;
   FlowOrder order = FlowOrder::round_robin;
   uint64_t seed = 1;
-  uint16_t first_vlan = 0;       // nonzero: flow i carries VLAN tag first_vlan + i
+  uint16_t first_vlan = 0;  // nonzero: flow i carries VLAN tag first_vlan + i
 };
 
 struct PortConfig {
   std::string name;
-  std::string dev;                // DPDK device string or PCI address; empty: gen or pcap
+  std::string dev;  // DPDK device string or PCI address; empty: gen or pcap
   std::optional<GenConfig> gen;
   std::string pcap_in, pcap_out;  // built-in capture reader and writer (`pcap: {in, out}`)
   uint32_t line = 0;              // where in the file, for later errors
 };
 
 struct WakeConfig {
-  uint32_t batch = 8;        // packets; ignored when adaptive
+  uint32_t batch = 8;  // packets; ignored when adaptive
   bool adaptive = false;
-  Nanos aging = micros(200); // kNever: off
+  Nanos aging = micros(200);  // kNever: off
 };
 
 struct PoolConfig {
@@ -63,7 +63,7 @@ struct ArgValue {
   bool is_number = false;
   uint64_t number = 0;
   std::string text;
-  std::string file;      // where a file argument was read, for errors
+  std::string file;  // where a file argument was read, for errors
 };
 
 struct NfConfig {
@@ -72,53 +72,53 @@ struct NfConfig {
   std::string image_path;  // resolved shared object
   PoolConfig pool;
   std::optional<WakeConfig> wake;
-  std::vector<ArgValue> args;       // every argument of the image, defaults included
-  std::vector<uint8_t> blob;        // args compiled
-  uint64_t tick_period_ns = 0;      // from the image
-  uint32_t blank_buffers = 0;       // from the image
+  std::vector<ArgValue> args;   // every argument of the image, defaults included
+  std::vector<uint8_t> blob;    // args compiled
+  uint64_t tick_period_ns = 0;  // from the image
+  uint32_t blank_buffers = 0;   // from the image
   uint32_t line = 0;
 };
 
 struct ChainConfig {
   std::string name;
-  std::vector<NfId> nfs;            // 1..16
+  std::vector<NfId> nfs;  // 1..16
   std::optional<WakeConfig> wake;
 };
 
-struct FlowConfig {                  // one entry of `flows:`
+struct FlowConfig {  // one entry of `flows:`
   Match match;
   KeyBy instance_per = KeyBy::rule;
-  std::optional<KeyBy> tenant_by;    // default: instance_per where that names one side
+  std::optional<KeyBy> tenant_by;  // default: instance_per where that names one side
   ChainId chain{};
-  std::optional<PortId> out;         // none: the chain must send packets out itself
-  Nanos idle = seconds(30);          // after the last packet
-  Nanos linger = seconds(2);         // after FIN or RST
-  bool tenants_only = false;         // `tenants: required`: others are dropped as `no_tenant`
+  std::optional<PortId> out;  // none: the chain must send packets out itself
+  Nanos idle = seconds(30);   // after the last packet
+  Nanos linger = seconds(2);  // after FIN or RST
+  bool tenants_only = false;  // `tenants: required`: others are dropped as `no_tenant`
   uint32_t line = 0;
 };
 
 struct TenantNfArgs {
   NfId nf{};
-  std::vector<ArgValue> args;        // merged over the NF's own: complete
+  std::vector<ArgValue> args;  // merged over the NF's own: complete
   std::vector<uint8_t> blob;
 };
 
 struct TenantConfig {
   std::string name;
-  InstanceKey key;                   // kind mac, vlan or address
-  std::optional<ChainId> chain;      // instead of the rule's
-  std::vector<TenantNfArgs> nfs;     // only the NFs it gives arguments for
+  InstanceKey key;                // kind mac, vlan or address
+  std::optional<ChainId> chain;   // instead of the rule's
+  std::vector<TenantNfArgs> nfs;  // only the NFs it gives arguments for
   uint32_t line = 0;
 };
 
 struct Config {
-  std::string file;                  // for messages
-  std::string name = "default";      // of the run: socket and run directory
+  std::string file;              // for messages
+  std::string name = "default";  // of the run: socket and run directory
   CoreId vswitch_core{0};
   std::vector<CoreId> nf_cores{CoreId{1}};
-  uint32_t packets = 65536;          // small buffers
+  uint32_t packets = 65536;  // small buffers
   uint32_t jumbo_packets = 64;
-  uint64_t bind_bytes = 16u << 20;   // `memory.bind`
+  uint64_t bind_bytes = 16u << 20;  // `memory.bind`
   Huge hugepages = Huge::automatic;
   uint32_t ring_entries = kRingEntriesDefault;
   uint32_t flow_count_max = 1u << 20;  // `flow_table`

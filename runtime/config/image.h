@@ -6,12 +6,17 @@
 //   mayfly-image compile PATH        stdin: CBOR array of {args: {name: number | text}};
 //                                    stdout: CBOR array of {config: bytes} or
 //                                    {error: {arg, line, message}}, one per entry
-// Both exit 1 with one line on stderr if the file is not an NF image of this SDK version, and are
-// killed after a time limit.
+//   mayfly-image check PATH          stdin: CBOR array of {config: bytes}, or nothing; runs
+//   create()
+//                                    for each in a child of its own
+// Each exits 1 with one line on stderr if the file is not an NF image of this SDK version (check:
+// or if create() fails), and is killed after kImageTimeMax (image_process.h).
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
+#include <string_view>
 #include <variant>
 #include <vector>
 
@@ -20,6 +25,11 @@
 #include "runtime/config/config.h"
 
 namespace mayfly {
+
+inline constexpr std::string_view kArgTypeNames[] = {"integer", "boolean", "rate", "duration",
+                                                     "size",    "text",    "file"};
+std::string_view arg_type_name(ArgType type);
+std::optional<ArgType> arg_type_of(std::string_view name);
 
 struct ArgSpec {
   std::string name;
@@ -50,5 +60,9 @@ struct CompileError {
 using CompileResult = std::variant<std::vector<std::vector<uint8_t>>, CompileError>;
 absl::StatusOr<CompileResult> compile_args(const std::string& path,
                                            const std::vector<std::vector<ArgValue>>& entries);
+
+// Runs create() of every NF with its own compiled arguments, each in a process of its own: one that
+// crashes, hangs or returns null is found before anything is started. "FILE:LINE: NF: reason".
+absl::Status check_create(const Config& config);
 
 }  // namespace mayfly

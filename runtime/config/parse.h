@@ -3,6 +3,7 @@
 
 #include <functional>
 #include <string>
+#include <string_view>
 
 #include "absl/status/statusor.h"
 #include "runtime/config/config.h"
@@ -32,10 +33,13 @@ absl::StatusOr<std::vector<TenantConfig>> parse_tenants_text(const std::string& 
                                                              const Config& base,
                                                              const FileReader& read_file);
 
+// "101" and "100.7" (VLAN tags), "10.0.0.5", "2001:db8::5", "02:00:00:00:00:01".
+absl::StatusOr<InstanceKey> parse_tenant_key(std::string_view text);
+
 // Units, shared with the command line. All refuse a missing unit where one is needed.
-absl::StatusOr<Nanos> parse_duration(std::string_view text);     // 200us, 30s, 5ms, 1m; "off"
-absl::StatusOr<uint64_t> parse_size(std::string_view text);      // 64KiB, 2MiB, 1GiB, 1500B
-absl::StatusOr<double> parse_packet_rate(std::string_view text); // 100pps, 20kpps, 1.5Mpps, max
-absl::StatusOr<uint64_t> parse_bit_rate(std::string_view text);  // 800kbps, 100Mbps, 10Gbps
+absl::StatusOr<Nanos> parse_duration(std::string_view text);      // 200us, 30s, 5ms, 1m; "off"
+absl::StatusOr<uint64_t> parse_size(std::string_view text);       // 64KiB, 2MiB, 1GiB, 1500B
+absl::StatusOr<double> parse_packet_rate(std::string_view text);  // 100pps, 20kpps, 1.5Mpps, max
+absl::StatusOr<uint64_t> parse_bit_rate(std::string_view text);   // 800kbps, 100Mbps, 10Gbps
 
 }  // namespace mayfly

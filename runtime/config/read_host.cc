@@ -1,0 +1,149 @@
+// cores, memory, sizes and the global wake.
+#include <fmt/format.h>
+
+#include <bit>
+#include <charconv>
+#include <fstream>
+#include <set>
+
+#include "runtime/base/limits.h"
+#include "runtime/config/sections.h"
+
+namespace mayfly {
+namespace {
+
+constexpr uint32_t kCpuCountMax = 4096;
+
+// The numbers in "0-3,8": /sys/devices/system/cpu/online. Empty if unknown.
+std::set<uint32_t> online_cpus() {
+  std::ifstream file("/sys/devices/system/cpu/online");
+  std::set<uint32_t> cpus;
+  std::string range;
+  while (std::getline(file, range, ',')) {
+    uint32_t first = 0;
+    const auto [end, error] = std::from_chars(range.data(), range.data() + range.size(), first);
+    if (error != std::errc{}) break;
+    uint32_t last = first;
+    if (end < range.data() + range.size() && *end == '-')
+      std::from_chars(end + 1, range.data() + range.size(), last);
+    for (uint32_t cpu = first; cpu <= last && cpu < kCpuCountMax; ++cpu) cpus.insert(cpu);
+  }
+  return cpus;
+}
+
+uint32_t read_cpu(const Value& value, const std::set<uint32_t>& online) {
+  const auto cpu = static_cast<uint32_t>(value.integer(0, kCpuCountMax - 1));
+  if (value.source().ok() && !online.empty() && !online.contains(cpu))
+    value.error(fmt::format("CPU {} is not online; this host has {} of them, the last is {}", cpu,
+                            online.size(), *online.rbegin()));
+  return cpu;
+}
+
+void read_cores(const Value& value, Config& config) {
+  const std::set<uint32_t> online = online_cpus();
+  const Map map(value, {"vswitch", "nfs"});
+  if (const Value v = map["vswitch"])
+    config.vswitch_core = CoreId{static_cast<uint16_t>(read_cpu(v, online))};
+  const uint32_t vswitch = raw(config.vswitch_core);
+  // Not given: the first CPU that is not the vSwitch's; a host with one CPU shares it.
+  uint32_t other = vswitch == 1 ? 0 : 1;
+  if (!online.empty() && !online.contains(other)) {
+    other = vswitch;
+    for (const uint32_t cpu : online)
+      if (cpu != vswitch) {
+        other = cpu;
+        break;
+      }
+  }
+  config.nf_cores = {CoreId{static_cast<uint16_t>(other)}};
+  const Value nfs = map["nfs"];
+  if (!nfs) return;
+  config.nf_cores.clear();
+  std::set<uint32_t> seen;
+  for (const Value& item : nfs.list("cores.nfs", 1, kCpuCountMax)) {
+    const uint32_t cpu = read_cpu(item, online);
+    if (!item.source().ok()) return;
+    if (!seen.insert(cpu).second) item.error(fmt::format("CPU {} is there twice", cpu));
+    if (cpu == vswitch && online.size() != 1)
+      item.error(fmt::format(
+          "CPU {} is the vSwitch's, which never sleeps; give the NFs another, or move the vSwitch",
+          cpu));
+    config.nf_cores.push_back(CoreId{static_cast<uint16_t>(cpu)});
+  }
+}
+
+void read_memory(const Value& value, Config& config) {
+  static constexpr Word<Huge> kHuge[] = {
+      {"auto", Huge::automatic}, {"on", Huge::on}, {"off", Huge::off}};
+  constexpr uint32_t kBuffersMax = 1u << kBufferIndexBits;
+  constexpr uint32_t kJumboMax = 65536;
+  const Map map(value, {"packets", "jumbo", "hugepages", "bind"});
+  if (const Value v = map["jumbo"])
+    config.jumbo_packets = static_cast<uint32_t>(v.integer(0, kJumboMax));
+  if (const Value v = map["packets"])
+    config.packets = static_cast<uint32_t>(v.integer(1024, kBuffersMax - config.jumbo_packets));
+  if (const Value v = map["hugepages"]) config.hugepages = v.word(kHuge);
+  // A bind offset is 32 bits.
+  if (const Value v = map["bind"]) config.bind_bytes = v.size(1u << 20, 2u << 30);
+}
+
+void read_ring(const Value& value, Config& config) {
+  if (!value) return;
+  const auto entries = static_cast<uint32_t>(value.integer(kRingEntriesMin, kRingEntriesMax));
+  if (value.source().ok() && !std::has_single_bit(entries))
+    value.error(fmt::format("{} is not a power of two; write {} or {}", entries,
+                            std::bit_floor(entries), std::bit_ceil(entries)));
+  config.ring_entries = entries;
+}
+
+}  // namespace
+
+WakeConfig read_wake(const Value& value, const WakeConfig& inherited, uint32_t ring_entries,
+                     Dispatch* dispatch) {
+  WakeConfig wake = inherited;
+  const Map map(value, {"dispatch", "batch", "aging"});
+  if (const Value v = map["dispatch"]) {
+    static constexpr Word<Dispatch> kWords[] = {{"futex", Dispatch::futex},
+                                                {"eventfd", Dispatch::eventfd},
+                                                {"semaphore", Dispatch::semaphore},
+                                                {"poll", Dispatch::poll}};
+    const std::string given = v.is(YamlKind::scalar) ? v.node()->text : "";
+    if (dispatch == nullptr)
+      v.error("the dispatch is one for all; move it to the wake: at the top");
+    else if (given == "uring" || given == "baton")
+      v.error(fmt::format("\"{}\" is not in this version; use futex, eventfd, semaphore or poll",
+                          given));
+    else
+      *dispatch = v.word(kWords);
+  }
+  if (const Value v = map["batch"]) {
+    wake.adaptive = v.is(YamlKind::scalar) && v.node()->text == "adaptive";
+    // A batch that blank buffers on loan keep from fitting the input ring would never be complete.
+    if (!wake.adaptive)
+      wake.batch = static_cast<uint32_t>(v.integer(1, ring_entries - kLoanCountMax));
+  }
+  if (const Value v = map["aging"])
+    wake.aging = v.duration(micros(1), seconds(10), /*may_be_off=*/true);
+  return wake;
+}
+
+void read_host(const Map& root, Config& config) {
+  if (const Value v = root["name"]) {
+    config.name = v.text("a name");
+    if (v.source().ok() && !is_name(config.name))
+      v.error(fmt::format("\"{}\" is not a name; use 1 to {} letters, digits, '_', '-', '.' or ':'",
+                          config.name, kTenantNameBytesMax));
+  }
+  read_cores(root["cores"], config);
+  read_memory(root["memory"], config);
+  read_ring(root["ring"], config);
+  if (const Value v = root["flow_table"])
+    config.flow_count_max = static_cast<uint32_t>(v.integer(1024, kFlowCountMax));
+  config.tenant_packets = config.packets / 4;
+  const Map tenant(root["tenant"], {"packets"});
+  if (const Value v = tenant["packets"])
+    config.tenant_packets = static_cast<uint32_t>(v.integer(1, config.packets));
+  config.wake = read_wake(root["wake"], WakeConfig{}, config.ring_entries, &config.dispatch);
+}
+
+}  // namespace mayfly
