@@ -1,0 +1,91 @@
+#!/usr/bin/env python3
+"""Every capture of a folder through a pass-all chain of two NFs: byte-identical, order per flow
+kept, or counted under a documented reason. The folder is $MAYFLY_PCAPS; captures are not part of
+the tree, so without it they are looked for beside it."""
+import collections
+import os
+import pathlib
+import unittest
+
+import capture
+import scenario
+
+BESIDE = pathlib.Path(__file__).resolve().parents[3] / "shared" / "pcaps"
+FOLDER = pathlib.Path(os.environ.get("MAYFLY_PCAPS", BESIDE))
+CAPTURES = sorted(p for p in FOLDER.glob("*") if p.suffix in (".pcap", ".pcapng"))
+
+CONFIG = """
+cores: {{ vswitch: 0, nfs: [1] }}
+memory: {{ packets: 8192, jumbo: 64 }}
+ports:
+  - {{ name: in, pcap: {{ in: "{source}" }} }}
+  - {{ name: out, pcap: {{ out: "{sink}" }} }}
+nfs:
+  count: {{ image: counter, pool: {{ idle: 16, max: 512 }} }}
+  sign:  {{ image: signature, pool: {{ idle: 16, max: 512 }} }}
+chains:
+  pass: {{ nfs: [count, sign] }}
+flows:
+  - {{ match: {{ port: in }}, instance_per: {by}, chain: pass, out: out }}
+wake: {{ batch: 8, aging: 200us }}
+"""
+
+
+def by_flow(frames):
+    flows = collections.defaultdict(list)
+    for frame in frames:
+        flows[capture.flow_of(frame)].append(frame)
+    return flows
+
+
+class Captures(scenario.Scenario):
+    def pass_through(self, source, by):
+        sink = os.path.join(self.folder("capture"), "out.pcap")
+        run = self.prepare(CONFIG.format(source=source, sink=sink, by=by))
+        run.start(wait=False)
+        report = run.wait(60)
+        return report, [f.bytes for f in capture.read(sink).frames]
+
+    def check(self, frames, report, came_out):
+        self.assertEqual(report["packets"]["rx"], len(frames))
+        self.assertEqual(report["packets"]["tx"], len(came_out))
+        self.drops(report)
+        wanted, got = by_flow(frames), by_flow(came_out)
+        self.assertEqual(wanted.keys(), got.keys())
+        for flow, in_order in wanted.items():
+            self.assertEqual(in_order, got[flow], f"flow {flow}")
+
+    @unittest.skipUnless(CAPTURES, f"no captures in {FOLDER} (set MAYFLY_PCAPS)")
+    def test_every_capture_of_the_folder(self):
+        for path in CAPTURES:
+            with self.subTest(path.name):
+                frames = [f.bytes for f in capture.read(path).frames]
+                report, came_out = self.pass_through(path, "five_tuple")
+                self.check(frames, report, came_out)
+
+    def test_sizes_from_an_empty_frame_to_the_largest(self):
+        """Made here, so that it runs without any folder."""
+        frames = []
+        for i, size in enumerate([0, 1, 18, 1000, 1472, 1473, 2000, 8958, 9000, 37_464, 65_450]):
+            for tags in ((), (100,), (100, 7)):
+                payload = bytes((i + j) & 0xFF for j in range(size))
+                frame = capture.udp_frame("10.0.0.1", f"10.0.1.{i}", 1000 + size % 50, 2000,
+                                          payload[:65_450 - 8 * len(tags)], tags)
+                frames.append(frame)
+        source = os.path.join(self.folder("capture"), "in.pcap")
+        capture.write(source, frames)
+        report, came_out = self.pass_through(source, "five_tuple")
+        self.check(frames, report, came_out)
+
+    def test_a_frame_without_a_header_is_counted_as_runt(self):
+        whole = capture.udp_frame("10.0.0.1", "10.0.0.2", 1, 2, b"whole")
+        source = os.path.join(self.folder("capture"), "in.pcap")
+        capture.write(source, [whole, b"\x01\x02\x03", whole])
+        report, came_out = self.pass_through(source, "rule")
+        self.assertEqual(report["packets"]["rx"], 3)
+        self.drops(report, "tx_runt")
+        self.assertEqual([f for f in came_out if len(f) >= 14], [whole, whole])
+
+
+if __name__ == "__main__":
+    scenario.main()

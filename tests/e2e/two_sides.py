@@ -1,0 +1,115 @@
+"""Two network namespaces joined only through Mayfly:
+
+    client --- lan [ Mayfly, in a namespace of its own ] wan --- server
+
+The two sides share one IP subnet (10.77.0.0/16): Mayfly is a wire with network functions in it.
+"""
+import hashlib
+import os
+import subprocess
+import threading
+
+import netns
+
+SERVER = "10.77.255.1"
+
+
+def client_address(i):
+    """Address of tenant i, from 0."""
+    return f"10.77.{1 + i // 200}.{1 + i % 200}"
+
+
+class TwoSides:
+    def __init__(self, scenario, tenants):
+        self.tenants = [client_address(i) for i in range(tenants)]
+        self.client = scenario.namespace("client")
+        self.switch = scenario.namespace("switch")
+        self.server = scenario.namespace("server")
+        netns.veth(self.switch, "lan", self.client, "eth0", [f"{a}/16" for a in self.tenants])
+        netns.veth(self.switch, "wan", self.server, "eth0", [f"{SERVER}/16"])
+        self._scenario = scenario
+
+    @staticmethod
+    def ports():
+        return ('  - { name: lan, dev: "net_af_packet0,iface=lan" }\n'
+                '  - { name: wan, dev: "net_af_packet1,iface=wan" }\n')
+
+    @staticmethod
+    def flows(chain):
+        """Both sides of a tenant, by its address, meet in the same instances."""
+        return (f"  - {{ match: {{ port: lan }}, instance_per: src_ip, chain: {chain}, out: wan }}\n"
+                f"  - {{ match: {{ port: wan }}, instance_per: dst_ip, chain: {chain}, out: lan }}\n")
+
+    def web_server(self, folder, ports):
+        """nginx with `folder` as its root; returns when it answers."""
+        prefix = self._scenario.folder("nginx")
+        listen = "".join(f"listen {SERVER}:{port};" for port in ports)
+        config = os.path.join(prefix, "nginx.conf")
+        temporary = "".join(f"{kind}_temp_path {prefix}/{kind};"
+                            for kind in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi"))
+        with open(config, "w", encoding="utf-8") as file:
+            file.write(f"user root; daemon off; master_process off; pid {prefix}/pid; "
+                       f"error_log {prefix}/error.log; events {{}} "
+                       f"http {{ access_log off; sendfile on; {temporary} "
+                       f"server {{ {listen} root {folder}; }} }}\n")
+        process = self._scenario.background(self.server.popen(
+            "nginx", "-p", prefix, "-c", config, stderr=subprocess.DEVNULL))
+        for port in ports:
+            self._wait_listening(port)
+        return process
+
+    def iperf_server(self, port):
+        process = self._scenario.background(self.server.popen(
+            "iperf3", "-s", "-B", SERVER, "-p", str(port), stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL))
+        self._wait_listening(port)
+        return process
+
+    def _wait_listening(self, port):
+        self._scenario.eventually(
+            lambda: f"{SERVER}:{port} " in self.server.sh("ss", "-Hltn").stdout, 10,
+            f"a server on port {port}")
+
+    def curl(self, path, tenant=0, port=8080, seconds=60):
+        """sha256 of what the tenant downloads; None if it could not."""
+        process = self.client.popen(
+            "curl", "-sS", "--fail", "--max-time", str(seconds), "--interface",
+            self.tenants[tenant], f"http://{SERVER}:{port}/{path}",
+            stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
+        digest = hashlib.sha256()
+        while chunk := process.stdout.read(1 << 20):
+            digest.update(chunk)
+        process.stdout.close()
+        return digest.hexdigest() if process.wait() == 0 else None
+
+    def curls(self, path, tenants, at_once=8, **options):
+        """curl() for many tenants, some at a time; their results in order."""
+        results, waiting = [None] * len(tenants), list(enumerate(tenants))
+        lock = threading.Lock()
+
+        def worker():
+            while True:
+                with lock:
+                    if not waiting:
+                        return
+                    place, tenant = waiting.pop(0)
+                results[place] = self.curl(path, tenant, **options)
+
+        threads = [threading.Thread(target=worker) for _ in range(at_once)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        return results
+
+    def ping(self, tenant=0, count=5, interval=0.05):
+        """Answers received."""
+        done = self.client.sh("ping", "-q", "-c", str(count), "-i", str(interval), "-W", "2", "-I",
+                              self.tenants[tenant], SERVER, check=False)
+        received = [w for w in done.stdout.split(",") if "received" in w]
+        return int(received[0].split()[0]) if received else 0
+
+    def iperf(self, tenant, port, *arguments):
+        """iperf3's own JSON."""
+        return self.client.popen("iperf3", "-c", SERVER, "-B", self.tenants[tenant], "-p",
+                                 str(port), "-J", *arguments, stdout=subprocess.PIPE, text=True)
