@@ -5,7 +5,6 @@ set(MAYFLY_NF_EXPORTS ${CMAKE_CURRENT_LIST_DIR}/nf.map)
 function(mayfly_add_nf name)
   add_library(${name} MODULE ${ARGN})
   target_link_libraries(${name} PRIVATE mayfly::sdk)
-  target_compile_features(${name} PRIVATE cxx_std_20)
   # A project that sets no build type still gets an NF of full speed.
   target_compile_options(${name} PRIVATE $<$<CONFIG:>:-O2>)
   # Lean: nothing exported but the entry point, no C++ runtime to relocate in every parent.
