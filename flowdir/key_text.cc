@@ -74,4 +74,25 @@ std::string to_string(const InstanceKey& key) {
   return "-";
 }
 
+// Fields that the port's mask leaves out are zero and not shown.
+std::string to_string(const PacketKey& key) {
+  constexpr uint8_t kZero[16] = {};
+  std::string text;
+  if (key.outer_vlan != 0) text += fmt::format("vlan {} ", key.outer_vlan);
+  if (key.inner_vlan != 0) text += fmt::format("inner {} ", key.inner_vlan);
+  const auto end = [&](const uint8_t* address, const uint8_t* mac, Be16 port) -> std::string {
+    if (std::memcmp(address, kZero, 16) != 0)
+      return port.host() == 0 ? address_text(address)
+                              : fmt::format("{}:{}", address_text(address), port.host());
+    if (std::memcmp(mac, kZero, 6) != 0)
+      return fmt::format("{:02x}:{:02x}:{:02x}:{:02x}:{:02x}:{:02x}", mac[0], mac[1], mac[2],
+                         mac[3], mac[4], mac[5]);
+    return "*";
+  };
+  text += end(key.src_ip, key.src_mac, key.src_port) + " > " +
+          end(key.dst_ip, key.dst_mac, key.dst_port);
+  if (key.protocol != 0) text += " " + protocol_text(key.protocol);
+  return text;
+}
+
 }  // namespace mayfly

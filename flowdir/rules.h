@@ -100,5 +100,7 @@ InstanceKey instance_key(KeyBy by, const PacketKey& key, RuleId rule);
 // "10.0.0.1 10.0.0.2" (pair), "10.0.0.1:80 10.0.0.2:4711 tcp", "[2001:db8::1]:53 ... udp",
 // "rule 3": for people.
 std::string to_string(const InstanceKey& key);
+// "10.0.0.1:4242 > 10.0.0.2:80 tcp": a flow's (masked) key.
+std::string to_string(const PacketKey& key);
 
 }  // namespace mayfly

@@ -87,8 +87,7 @@ VSwitch::VSwitch(const Setup& setup)
 
 void VSwitch::run() {
   last_turn_ = tsc_now();
-  while (!drained_) turn(tsc_now());
-  commands_.run();
+  while (!exit_) turn(tsc_now());
 }
 
 bool VSwitch::turn(Cycles now) {
@@ -346,10 +345,19 @@ void VSwitch::drain_step(Cycles now) {
   next_drain_scan_ = now + rate_.cycles(millis(1));
   uint64_t queued = 0;
   for (auto& port : ports_) queued += port->queued();
-  drained_ = (ledger_.held() == 0 && queued == 0) || now > drain_deadline_;
+  if (!drained() && ((ledger_.held() == 0 && queued == 0) || now > drain_deadline_)) {
+    drained_.store(true, std::memory_order_release);
+    want_attention();
+  }
   for (uint32_t s = 0; s < slot_count_; ++s)
     if (instances_[s].held != 0 && instances_[s].state != InstanceState::dead)
       ready_.push_back(SlotId{s});
+}
+
+uint64_t VSwitch::abandon() {
+  const uint64_t left = arena_.count_held();
+  ledger_.drop(Drop::shutdown, left);
+  return left;
 }
 
 void VSwitch::want_attention() {

@@ -98,7 +98,7 @@ class VSwitch {
   };
   explicit VSwitch(const Setup& setup);
 
-  // The lcore's loop, until stop() has drained or timed out.
+  // The lcore's loop, until exit().
   void run();
   bool turn(Cycles now);
   CommandQueue& commands() { return commands_; }
@@ -108,7 +108,12 @@ class VSwitch {
   // Traffic.
   void open_traffic() { open_ = true; }
   void begin_drain(Cycles now, Cycles patience);
-  bool drained() const { return drained_; }
+  // Set once all packets have left, or the patience has ended. Any thread; the control thread's
+  // attention is asked for then.
+  bool drained() const { return drained_.load(std::memory_order_acquire); }
+  // What is still inside is counted as `shutdown`; returns how many buffers that were.
+  uint64_t abandon();
+  void exit() { exit_ = true; }
 
   // Pool.
   void add_idle(NfId nf, std::span<const SlotId> slots);
@@ -117,6 +122,7 @@ class VSwitch {
 
   // Configurations and tenants. Blob 0.. are placed in the bind region by the control thread.
   void define_blob(BlobId blob, BlobRecord record);
+  uint32_t users_of(BlobId blob) const { return blob_users_[index(blob)]; }
   void set_nf_blob(NfId nf, BlobId blob) { nfs_[index(nf)].blob = blob; ++blob_users_[index(blob)]; }
   struct TenantChange {
     TenantId tenant;
@@ -316,7 +322,8 @@ class VSwitch {
   int attention_fd_;
   bool open_ = false;
   bool draining_ = false;
-  bool drained_ = false;
+  std::atomic<bool> drained_{false};
+  bool exit_ = false;
   Cycles drain_deadline_{0};
   Cycles next_drain_scan_{0};
 };
