@@ -5,10 +5,13 @@
 #include <poll.h>
 #include <spawn.h>
 #include <sys/mman.h>
-#include <sys/pidfd.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
+
+// The C library of Debian 12 declares it without C linkage.
+extern "C" {}
 
 #include <algorithm>
 #include <cerrno>
@@ -163,7 +166,8 @@ absl::StatusOr<ImageProcessEnd> run_image_tool(const std::vector<std::string>& a
 
   const auto pid = spawn(*path, arguments, in.get(), out.get(), err.get());
   if (!pid.ok()) return pid.status();
-  const Fd pidfd(pidfd_open(*pid, 0));
+  // By number: <sys/pidfd.h> of glibc 2.36 forgets extern "C".
+  const Fd pidfd(static_cast<int>(syscall(SYS_pidfd_open, *pid, 0)));
   ImageProcessEnd end;
   end.timed_out = !pidfd.ok() || !await_end(pidfd.get(), limit);
   if (end.timed_out) kill(-*pid, SIGKILL);

@@ -109,9 +109,10 @@ absl::StatusOr<Config> read_config(const Document& document) {
   CompileBatch batch;
   read_host(root, config);
   read_ports(root["ports"], config);
-  if (source.ok()) read_nfs(root["nfs"], config, images, batch);
+  if (source.ok()) read_nfs(root["nfs"], config);
   if (source.ok()) read_chains(root["chains"], config);
   if (source.ok()) read_flows(root["flows"], config);
+  if (source.ok()) read_images(root["nfs"], config, images, batch);
   if (!source.ok()) return source.errors->status();
 
   const TenantsPart tenants = find_tenants(root["tenants"]);

@@ -128,12 +128,7 @@ WakeConfig read_wake(const Value& value, const WakeConfig& inherited, uint32_t r
 }
 
 void read_host(const Map& root, Config& config) {
-  if (const Value v = root["name"]) {
-    config.name = v.text("a name");
-    if (v.source().ok() && !is_name(config.name))
-      v.error(fmt::format("\"{}\" is not a name; use 1 to {} letters, digits, '_', '-', '.' or ':'",
-                          config.name, kTenantNameBytesMax));
-  }
+  if (const Value v = root["name"]) config.name = v.name();
   read_cores(root["cores"], config);
   read_memory(root["memory"], config);
   read_ring(root["ring"], config);

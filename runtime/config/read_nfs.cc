@@ -35,7 +35,7 @@ void check_trust(const Value& value) {
     value.error(fmt::format("\"{}\" is not known here; use shared", given));
 }
 
-void read_nf(const Named& entry, Config& config, ImageCatalog& images, CompileBatch& batch) {
+NfConfig read_nf(const Named& entry, const Config& config) {
   const Value& value = entry.value;
   NfConfig nf;
   nf.name = entry.name;
@@ -47,11 +47,14 @@ void read_nf(const Named& entry, Config& config, ImageCatalog& images, CompileBa
   nf.pool = read_pool(map["pool"]);
   if (const Value v = map["wake"])
     nf.wake = read_wake(v, config.wake, config.ring_entries, nullptr);
-  const Value image = map.required("image", "firewall");
-  nf.image = image.text("an image, for example firewall");
-  if (!value.source().ok()) return;
+  nf.image = map.required("image", "firewall").text("an image, for example firewall");
+  return nf;
+}
 
-  auto path = find_image(nf.image, value.source().dir);
+void read_image(const Named& entry, NfConfig& nf, ImageCatalog& images, CompileBatch& batch) {
+  const Map map(entry.value, {"image", "trust", "pool", "args", "wake"});
+  const Value image = map["image"];
+  auto path = find_image(nf.image, entry.value.source().dir);
   if (!path.ok()) return image.error(std::string(path.status().message()));
   nf.image_path = *std::move(path);
   const ImageInfo* info = images.describe(nf.image_path, image);
@@ -61,16 +64,14 @@ void read_nf(const Named& entry, Config& config, ImageCatalog& images, CompileBa
   LocatedArgs args = read_args(*info, map["args"]);
   nf.args = args.args;
   batch.add(nf.image_path, std::move(args), map["args"]);
-  config.nfs.push_back(std::move(nf));
 }
 
 }  // namespace
 
-void read_nfs(const Value& value, Config& config, ImageCatalog& images, CompileBatch& batch) {
+void read_nfs(const Value& value, Config& config) {
   uint64_t instances = 0;
   for (const Named& entry : named_entries(value, kNfKindCountMax)) {
-    if (!value.source().ok()) return;
-    read_nf(entry, config, images, batch);
+    config.nfs.push_back(read_nf(entry, config));
     if (!value.source().ok()) return;
     instances += config.nfs.back().pool.max;
     if (instances > kSlotCountMax)
@@ -78,6 +79,14 @@ void read_nfs(const Value& value, Config& config, ImageCatalog& images, CompileB
           fmt::format("with this NF, all pool.max together are {}; at most {} instances are "
                       "possible",
                       instances, kSlotCountMax));
+  }
+}
+
+void read_images(const Value& value, Config& config, ImageCatalog& images, CompileBatch& batch) {
+  size_t i = 0;
+  for (const Named& entry : named_entries(value, kNfKindCountMax)) {
+    if (!value.source().ok()) return;
+    read_image(entry, config.nfs[i++], images, batch);
   }
 }
 

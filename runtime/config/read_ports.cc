@@ -103,12 +103,7 @@ PortConfig read_port(const Value& value) {
   PortConfig port;
   port.line = value.line();
   const Map map(value, {"name", "dev", "gen", "pcap"});
-  const Value name = map.required("name", "lan");
-  port.name = name.text("a name");
-  if (name && value.source().ok() && !is_name(port.name))
-    name.error(
-        fmt::format("\"{}\" is not a name; use 1 to {} letters, digits, '_', '-', '.' or ':'",
-                    port.name, kTenantNameBytesMax));
+  if (const Value v = map.required("name", "lan")) port.name = v.name();
   const Value dev = map["dev"], gen = map["gen"], pcap = map["pcap"];
   if (static_cast<int>(static_cast<bool>(dev)) + static_cast<bool>(gen) + static_cast<bool>(pcap) !=
       1)

@@ -77,8 +77,8 @@ void Source::error(uint32_t line, std::string_view message) const {
   if (ok()) errors->report(fmt::format("{}:{}: {}", file, line, message));
 }
 
-void Value::error(std::string_view message) const {
-  source_->error(line_, fmt::format("{}{}{}", label_, label_.empty() ? "" : ": ", message));
+void Value::error_at(uint32_t line, std::string_view message) const {
+  source_->error(line, fmt::format("{}{}{}", label_, label_.empty() ? "" : ": ", message));
 }
 
 std::string Value::spell_names(const std::vector<std::string_view>& names) {
@@ -94,6 +94,13 @@ std::string Value::text(std::string_view expected) const {
   if (node_ != nullptr)
     error(fmt::format("this is {}; expected {}", describe(node_->kind), expected));
   return {};
+}
+
+std::string Value::name() const {
+  std::string given = text("a name");
+  if (source_->ok() && !is_name(given))
+    error(fmt::format("\"{}\" is not a name; {}", shown(given), kNameRule));
+  return given;
 }
 
 uint64_t Value::integer(uint64_t min, uint64_t max) const {
@@ -179,9 +186,8 @@ Map::Map(const Value& value, std::vector<std::string_view> known) : value_(value
   }
   for (const YamlKey& key : value.node()->keys) {
     if (std::find(known.begin(), known.end(), key.text) != known.end()) continue;
-    value.source().error(key.line, fmt::format("{}{}unknown key \"{}\"{}", value.label(),
-                                               value.label().empty() ? "" : ": ", shown(key.text),
-                                               suggest(key.text, known)));
+    value.error_at(key.line,
+                   fmt::format("unknown key \"{}\"{}", shown(key.text), suggest(key.text, known)));
   }
 }
 
@@ -220,10 +226,7 @@ std::vector<Named> named_entries(const Value& value, size_t count_max) {
   for (size_t i = 0; i < node.keys.size(); ++i) {
     const YamlKey& key = node.keys[i];
     if (!is_name(key.text))
-      value.source().error(
-          key.line, fmt::format("{}: \"{}\" is not a name; use 1 to {} letters, digits, '_', '-', "
-                                "'.' or ':'",
-                                value.label(), shown(key.text), kTenantNameBytesMax));
+      value.error_at(key.line, fmt::format("\"{}\" is not a name; {}", shown(key.text), kNameRule));
     entries.push_back({key.text, Value(value.source(), node.items[i], key.line, key.text)});
   }
   return entries;

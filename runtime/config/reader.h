@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "absl/status/status.h"
+#include "runtime/base/limits.h"
 #include "runtime/base/types.h"
 #include "runtime/config/parse.h"
 #include "runtime/config/yaml_tree.h"
@@ -65,6 +66,7 @@ class Value {
   const YamlNode* node() const { return node_; }
 
   std::string text(std::string_view expected = "a text") const;
+  std::string name() const;  // a text that is_name()
   uint64_t integer(uint64_t min, uint64_t max) const;
   bool boolean() const;
   Nanos duration(Nanos min, Nanos max, bool may_be_off = false) const;
@@ -87,7 +89,8 @@ class Value {
   std::vector<Value> list(std::string_view item_label, size_t min, size_t max) const;
 
   // "LABEL: message" at this line. The message follows the house form.
-  void error(std::string_view message) const;
+  void error(std::string_view message) const { error_at(line_, message); }
+  void error_at(uint32_t line, std::string_view message) const;
 
  private:
   template <class E>
@@ -130,6 +133,9 @@ std::vector<Named> named_entries(const Value& value, size_t count_max);
 
 // 1 to 63 letters, digits, '_', '-', '.' or ':', starting with a letter, a digit or '_'.
 bool is_name(std::string_view text);
+inline constexpr std::string_view kNameRule =
+    "use 1 to 63 letters, digits, '_', '-', '.' or ':', the first a letter or digit";
+static_assert(kTenantNameBytesMax == 63);
 
 // `; did you mean "packets"?` or, if nothing is near, `; known are a, b and c`.
 std::string suggest(std::string_view given, const std::vector<std::string_view>& known);

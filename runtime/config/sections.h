@@ -16,9 +16,11 @@ WakeConfig read_wake(const Value& value, const WakeConfig& inherited, uint32_t r
                      Dispatch* dispatch);
 
 void read_ports(const Value& value, Config& config);
-void read_nfs(const Value& value, Config& config, ImageCatalog& images, CompileBatch& batch);
+void read_nfs(const Value& value, Config& config);
 void read_chains(const Value& value, Config& config);
 void read_flows(const Value& value, Config& config);
+// What `nfs:` names outside the file, once all that is in it makes sense: images and arguments.
+void read_images(const Value& nfs, Config& config, ImageCatalog& images, CompileBatch& batch);
 
 // What a tenant's arguments are merged over: `base.nfs[i].args`, and where each was given.
 struct TenantBase {

@@ -22,8 +22,9 @@ constexpr Unit kDurationUnits[] = {{"ns", 1},
                                    {"m", 60'000'000'000},
                                    {"h", 3'600'000'000'000}};
 constexpr Unit kSizeUnits[] = {{"B", 1}, {"KiB", 1u << 10}, {"MiB", 1u << 20}, {"GiB", 1u << 30}};
+// In thousandths of a packet per second: a slow source may send less than one.
 constexpr Unit kPacketRateUnits[] = {
-    {"pps", 1}, {"kpps", 1'000}, {"Mpps", 1'000'000}, {"Gpps", 1'000'000'000}};
+    {"pps", 1'000}, {"kpps", 1'000'000}, {"Mpps", 1'000'000'000}, {"Gpps", 1'000'000'000'000}};
 constexpr Unit kBitRateUnits[] = {
     {"bps", 1}, {"kbps", 1'000}, {"Mbps", 1'000'000}, {"Gbps", 1'000'000'000}};
 
@@ -100,12 +101,12 @@ absl::StatusOr<uint64_t> parse_size(std::string_view text) {
 
 absl::StatusOr<double> parse_packet_rate(std::string_view text) {
   if (text == "max") return 0.0;
-  const auto pps = parse_quantity(text, kPacketRateUnits, "100pps, 20kpps, 1.5Mpps or max");
-  if (!pps.ok()) return pps.status();
-  if (*pps == 0)
+  const auto thousandths = parse_quantity(text, kPacketRateUnits, "100pps, 20kpps, 1.5Mpps or max");
+  if (!thousandths.ok()) return thousandths.status();
+  if (*thousandths == 0)
     return absl::InvalidArgumentError(
-        fmt::format("\"{}\" is nothing; write at least 1pps, or max", text));
-  return static_cast<double>(*pps);
+        fmt::format("\"{}\" is nothing; write at least 0.001pps, or max", text));
+  return static_cast<double>(*thousandths) / 1000;
 }
 
 absl::StatusOr<uint64_t> parse_bit_rate(std::string_view text) {
