@@ -63,7 +63,7 @@ class BadInput(scenario.Scenario):
         status = run.process.wait(seconds)
         output = run.output()
         self.assertEqual(status, 2, output)
-        lines = [line for line in output.splitlines() if line.strip()]
+        lines = [line for line in output.splitlines() if line and not line.startswith("note: ")]
         self.assertEqual(len(lines), 1, output)
         self.assertFalse(run.report_path.exists())
         self.assertEqual(run.leftovers(0.5), [])
