@@ -23,8 +23,9 @@
 // cannot use a later fragment whose first one was denied.
 //
 // Compiled form, used in place:   FirewallConfig | rule4_count Rule4 | rule6_count Rule6
-// Matching is a linear scan without branches inside a rule: at tens of rules that beats trees,
-// hashes and rte_acl, and its cost is the same for every packet of a tenant (bench/nf_cost.cc).
+// Matching is a linear scan without branches inside a rule, in order, over 32 bytes a rule: 3
+// cycles each. rte_acl costs 43 whatever their number (bench/nf_cost.cc), so the scan is the
+// cheaper one up to about 13 rules, and at 100 it costs 0.1 us a packet.
 #pragma once
 
 #include <cstddef>

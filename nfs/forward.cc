@@ -32,9 +32,19 @@ class Forward final : public NetworkFunction {
   void reset() override { config_ = nullptr; }
 
  private:
+  // Both addresses as 8 + 4 bytes.
   void rewrite(uint8_t* macs) const {
-    for (uint32_t i = 0; i < 2 * kMacBytes; ++i)
-      macs[i] = static_cast<uint8_t>((macs[i] & config_->keep[i]) | config_->set[i]);
+    rewrite_word<uint64_t>(macs, 0);
+    rewrite_word<uint32_t>(macs, 8);
+  }
+  template <class Word>
+  void rewrite_word(uint8_t* macs, uint32_t at) const {
+    Word word, keep, set;
+    std::memcpy(&word, macs + at, sizeof(word));
+    std::memcpy(&keep, config_->keep + at, sizeof(keep));
+    std::memcpy(&set, config_->set + at, sizeof(set));
+    word = (word & keep) | set;
+    std::memcpy(macs + at, &word, sizeof(word));
   }
 
   const ForwardConfig* config_ = nullptr;
