@@ -132,4 +132,30 @@ void FlowTable::erase(FlowId flow) {
   MAYFLY_CHECK(!"a live flow stands in one of its two buckets");
 }
 
+bool FlowTable::invariants_hold() const {
+  std::vector<uint32_t> strays(bucket_mask_ + 1, 0), times_seen(capacity_, 0);
+  for (uint32_t bucket = 0; bucket <= bucket_mask_; ++bucket) {
+    for (uint32_t place = 0; place < kPlaces; ++place) {
+      if (buckets_[bucket].tags[place] == 0) continue;
+      const uint32_t flow = buckets_[bucket].flows[place];
+      if (flow >= used_ || !live(FlowId{flow})) return false;
+      const uint64_t hash = entries_[flow].hash;
+      const uint32_t first = home(hash);
+      if (buckets_[bucket].tags[place] != tag(hash)) return false;
+      if (bucket != first && bucket != other(first, hash)) return false;
+      strays[first] += bucket != first;
+      ++times_seen[flow];
+    }
+  }
+  for (uint32_t bucket = 0; bucket <= bucket_mask_; ++bucket) {
+    if (buckets_[bucket].strays != strays[bucket]) return false;
+  }
+  uint32_t live_count = 0;
+  for (uint32_t flow = 0; flow < used_; ++flow) {
+    if (times_seen[flow] != (live(FlowId{flow}) ? 1 : 0)) return false;
+    live_count += times_seen[flow];
+  }
+  return live_count == size_;
+}
+
 }  // namespace mayfly

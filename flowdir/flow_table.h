@@ -85,6 +85,8 @@ class FlowTable {
   uint32_t capacity() const { return capacity_; }
   // All live flows have ids below this: the bound of a walk over them (`flow ls`).
   uint32_t id_bound() const { return used_; }
+  // Walks the whole table and says whether the invariants above hold: for tests.
+  bool invariants_hold() const;
 
  private:
   static constexpr uint32_t kPlaces = 10;

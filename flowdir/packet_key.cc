@@ -15,6 +15,7 @@ constexpr size_t kEthernetBytes = 14;
 constexpr size_t kTagBytes = 4;
 constexpr size_t kIpv4BytesMin = 20;
 constexpr size_t kIpv6Bytes = 40;
+constexpr uint64_t kMapped = 0xffff0000;  // the upper half of ::ffff:0:0, as it lies in memory
 constexpr uint32_t kTagCountMax = 2;
 constexpr uint32_t kExtensionCountMax = 8;  // more is a denial of service, not a packet
 
@@ -140,7 +141,6 @@ void parse_ipv4(std::span<const uint8_t> frame, size_t at, Network& out) {
       packet.size() < header_bytes) {
     return;
   }
-  constexpr uint64_t kMapped = 0xffff0000;  // ::ffff:0:0, upper half as it lies in memory
   out.src[1] = kMapped | uint64_t{load<uint32_t>(header + 12)} << 32;
   out.dst[1] = kMapped | uint64_t{load<uint32_t>(header + 16)} << 32;
   out.protocol = read_once(header[9]);
@@ -203,6 +203,68 @@ void parse_ipv6(std::span<const uint8_t> frame, size_t at, Network& out) {
   parse_transport(rest, true, out);
 }
 
+// What nearly every packet is: TCP or UDP right behind an IP header without options, whole, all its
+// headers in the frame. False, and nothing written, for all others: parse_any() knows them.
+inline bool parse_plain_transport(uint8_t protocol, const uint8_t* header, size_t bytes,
+                                  Network& out) {
+  if (protocol == kTcp) {
+    if (bytes < 20) return false;
+    const size_t header_bytes = size_t{header[12]} >> 4 << 2;
+    if (header_bytes < 20 || header_bytes > bytes) return false;
+    out.tcp_flags = header[13];
+  } else if (protocol != kUdp || bytes < 8) {
+    return false;
+  }
+  out.protocol = protocol;
+  out.ports = load<uint32_t>(header);
+  return true;
+}
+
+inline bool parse_plain_ipv4(std::span<const uint8_t> packet, size_t at, Network& out) {
+  constexpr uint16_t kAnyFragment = 0xff3f;  // 0x3fff as it lies in memory
+  if (packet.size() < kIpv4BytesMin) return false;
+  const uint8_t* const header = packet.data();
+  const size_t total_bytes = read_once(load_be16(header + 2));
+  if (header[0] != 0x45 || load<uint16_t>(header + 6) & kAnyFragment ||
+      total_bytes < kIpv4BytesMin) {
+    return false;
+  }
+  const size_t segment_bytes = std::min(packet.size(), total_bytes) - kIpv4BytesMin;
+  if (!parse_plain_transport(header[9], header + kIpv4BytesMin, segment_bytes, out)) return false;
+  out.src[1] = kMapped | uint64_t{load<uint32_t>(header + 12)} << 32;
+  out.dst[1] = kMapped | uint64_t{load<uint32_t>(header + 16)} << 32;
+  out.ip_length = static_cast<uint32_t>(at + total_bytes);
+  return true;
+}
+
+inline bool parse_plain_ipv6(std::span<const uint8_t> packet, size_t at, Network& out) {
+  if (packet.size() < kIpv6Bytes || packet[0] >> 4 != 6) return false;
+  const uint8_t* const header = packet.data();
+  const size_t payload_bytes = read_once(load_be16(header + 4));
+  const size_t segment_bytes = std::min(packet.size() - kIpv6Bytes, payload_bytes);
+  if (!parse_plain_transport(header[6], header + kIpv6Bytes, segment_bytes, out)) return false;
+  std::memcpy(out.src, header + 8, 16);
+  std::memcpy(out.dst, header + 24, 16);
+  out.ip_length = static_cast<uint32_t>(at + kIpv6Bytes + payload_bytes);
+  return true;
+}
+
+inline bool parse_plain(std::span<const uint8_t> frame, const Link& link, Network& out) {
+  const std::span<const uint8_t> packet = frame.subspan(link.payload);
+  if (link.ethertype == kEtherIpv4) return parse_plain_ipv4(packet, link.payload, out);
+  return link.ethertype == kEtherIpv6 && parse_plain_ipv6(packet, link.payload, out);
+}
+
+[[gnu::noinline]] Network parse_any(std::span<const uint8_t> frame, const Link& link) {
+  Network network;
+  if (link.ethertype == kEtherIpv4) {
+    parse_ipv4(frame, link.payload, network);
+  } else if (link.ethertype == kEtherIpv6) {
+    parse_ipv6(frame, link.payload, network);
+  }
+  return network;
+}
+
 void store_half(void* half, uint64_t low, uint64_t high) {
   _mm_store_si128(static_cast<__m128i*>(half),
                   _mm_set_epi64x(static_cast<long long>(high), static_cast<long long>(low)));
@@ -236,11 +298,7 @@ void parse(std::span<const uint8_t> frame, PortId port, ParsedPacket& out) {
   }
   const Link link = parse_link(frame);
   Network network;
-  if (link.ethertype == kEtherIpv4) {
-    parse_ipv4(frame, link.payload, network);
-  } else if (link.ethertype == kEtherIpv6) {
-    parse_ipv6(frame, link.payload, network);
-  }
+  if (!parse_plain(frame, link, network)) network = parse_any(frame, link);
   store_key(frame, link, network, port, out.key);
   out.fragment = network.fragment;
   out.tcp_flags = network.tcp_flags;

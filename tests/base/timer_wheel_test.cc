@@ -180,6 +180,7 @@ TEST_P(TimerWheelModel, AgreesWithASortedList) {
       due[timer].reset();
     } else if (random() % 2 == 0) {
       due[timer] = env.now + (random() >> (44 + random() % 20));
+      if (random() % 8 == 0) due[timer] = env.now - random() % 500'000;  // long past
       env.wheel.arm(timer, Cycles{*due[timer]});
     }
     env.tick(random() % 4 == 0 ? random() % 100'000 : random() % 200, budget);

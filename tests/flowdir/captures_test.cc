@@ -41,8 +41,8 @@ void check_frame(std::span<const uint8_t> frame, FragmentTable& fragments,
   if (packet.fragment == Fragment::none) return;
   ++seen.fragments;
   std::string datagram(reinterpret_cast<const char*>(packet.key.src_ip), 32);
-  datagram += std::to_string(packet.fragment_id) + "/" +
-              std::to_string(packet.key.ethertype == 0x86dd ? 0 : packet.key.protocol);
+  datagram.append(std::to_string(packet.fragment_id)).append("/");
+  datagram.append(std::to_string(packet.key.ethertype == 0x86dd ? 0 : packet.key.protocol));
   fragments.steer(packet, Cycles{0}, Cycles{1});
   PacketKey key = packet.key;
   for (uint8_t* mac : {key.src_mac, key.dst_mac}) std::fill(mac, mac + 6, 0);

@@ -90,11 +90,13 @@ TEST_P(FlowTableOfSize, HoldsExactlyWhatItPromises) {
     ASSERT_FALSE(seen[index(flow)]);
     seen[index(flow)] = true;
   }
+  EXPECT_TRUE(env.table.invariants_hold());
   for (uint32_t i = count; i < 2 * count; ++i) ASSERT_EQ(env.find(i), kNone<FlowId>);
   for (uint32_t i = 0; i < count; i += 2) env.table.erase(env.find(i));
   for (uint32_t i = 0; i < count; ++i) ASSERT_EQ(env.find(i) != kNone<FlowId>, i % 2 == 1) << i;
   for (uint32_t i = 0; i < count; i += 2) ASSERT_NE(env.insert(i), kNone<FlowId>) << i;
   EXPECT_EQ(env.insert(count), kNone<FlowId>);
+  EXPECT_TRUE(env.table.invariants_hold());
 }
 
 // 1,048,576 is the default of a configuration; it takes 80 % of the places of its buckets.
@@ -122,6 +124,9 @@ TEST(FlowTable, AnswersAsAMapDoesUnderChurn) {
       reference.erase(known);
     }
     ASSERT_EQ(env.table.size(), reference.size());
+    if (step % 50'000 == 0) {
+      ASSERT_TRUE(env.table.invariants_hold());
+    }
   }
   EXPECT_GT(reference.size(), kCapacity * 9 / 10);
 }
@@ -162,6 +167,7 @@ TEST(FlowTable, EqualHashesAreToldApartAndEndInARefusal) {
   }
   for (uint32_t i = 0; i < held; ++i) table.erase(table.find(flow_key(i), kHash));
   EXPECT_EQ(table.size(), 0u);
+  EXPECT_TRUE(table.invariants_hold());
   EXPECT_NE(table.insert(flow_key(0), kHash), kNone<FlowId>);
 }
 

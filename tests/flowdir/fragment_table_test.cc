@@ -1,5 +1,9 @@
 #include <gtest/gtest.h>
 
+#include <algorithm>
+#include <random>
+#include <vector>
+
 #include "flowdir/flow_table.h"
 #include "tests/flowdir/frames.h"
 
@@ -120,6 +124,38 @@ TEST(FragmentTable, KeepsTheNewestWhateverTheFlood) {
     const uint32_t back = id - id % kCount;  // one of the newest 64
     expect_ports(env.arrives(later4(static_cast<uint16_t>(back))),
                  static_cast<uint16_t>(1 + back % 60'000), 53);
+  }
+}
+
+// Against a list of datagrams, newest last: few identifications, so that they come round within and
+// after their lifetime, and a table small enough to forget.
+TEST(FragmentTable, AgreesWithAList) {
+  constexpr uint32_t kCount = 5;
+  struct Known {
+    uint16_t id;
+    uint64_t since;
+    uint16_t src_port;
+    bool forgotten;
+  };
+  Env env(kCount);
+  std::vector<Known> list;
+  std::mt19937 random(1);
+  for (uint32_t step = 0; step < 100'000; ++step) {
+    env.tick(random() % 200);
+    const uint16_t id = static_cast<uint16_t>(random() % 9);
+    const bool first = random() % 2 == 0;
+    const uint16_t src_port = static_cast<uint16_t>(first ? 1 + step % 60'000 : 0);
+    const auto known = std::find_if(list.begin(), list.end(),
+                                    [&](const Known& k) { return k.id == id && !k.forgotten; });
+    const bool fresh = known == list.end() || env.now.n - known->since >= kLifetime.n;
+    const uint16_t expected = fresh ? src_port : known->src_port;
+    if (fresh) {
+      if (known != list.end()) known->forgotten = true;
+      list.push_back({id, env.now.n, src_port, false});
+      if (list.size() > kCount) list.erase(list.begin());
+    }
+    const ParsedPacket packet = env.arrives(first ? first4(id, src_port) : later4(id));
+    ASSERT_EQ(packet.key.src_port.host(), expected) << step;
   }
 }
 

@@ -188,8 +188,9 @@ TEST(RuleSet, APrefixOnlyPortHasOneFlowPerPrefix) {
                        Rule{.match = {.src_ip = prefix("10.0.0.0", 8)}}});
   std::vector<PacketKey> keys;
   for (int i = 0; i < 256; ++i) {
-    keys.push_back(tcp_key(("10.1.7." + std::to_string(i)).c_str(), "10.9.0.1", 1, 2));
-    keys.push_back(tcp_key(("10.2.7." + std::to_string(i)).c_str(), "10.9.0.1", 1, 2));
+    const std::string host = std::to_string(i);
+    keys.push_back(tcp_key(std::string("10.1.7.").append(host).c_str(), "10.9.0.1", 1, 2));
+    keys.push_back(tcp_key(std::string("10.2.7.").append(host).c_str(), "10.9.0.1", 1, 2));
   }
   EXPECT_EQ(flows_of(rules, keys), 2u);
 }
