@@ -11,8 +11,8 @@ namespace mayfly {
 
 // Append only: the names are part of the --report schema. docs/config.md explains each.
 enum class Drop : uint8_t {
-  no_rule,           // no entry of `flows:` matches
-  no_tenant,         // the rule requires a tenant and the key is nobody's
+  no_rule,    // no entry of `flows:` matches
+  no_tenant,  // the rule requires a tenant and the key is nobody's
   flow_table_full,
   pool_empty,        // no idle instance, and the policy is (or ended as) drop
   backlog_full,      // waited for an instance, behind too many others
@@ -24,12 +24,13 @@ enum class Drop : uint8_t {
   nf_violation,      // returned by an NF in a way the ABI forbids
   no_out_port,       // came through its chain, and neither rule nor NF named a port
   rx_truncated,      // the driver cut the frame
-  rx_oversize,       // larger than 65,535 bytes
+  rx_oversize,       // larger than a jumbo buffer holds (kFrameBytesMax)
   rx_no_jumbo,       // larger than 2 KiB and all jumbo buffers in use
   rx_no_buffer,      // the generator was due a packet and no buffer was free
   tx_oversize,       // larger than the port can send whole
   tx_full,           // the port did not take it, nor in the turns after
   shutdown,          // still inside when the drain time ran out
+  tx_runt,           // shorter than an Ethernet header: no device would send it
   kCount
 };
 inline constexpr size_t kDropCount = static_cast<size_t>(Drop::kCount);
