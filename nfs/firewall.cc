@@ -278,7 +278,7 @@ NetworkFunction* create(std::span<const std::byte> blob) {
 }
 
 constexpr NfArg kArgs[] = {
-    {"rules", ArgType::file, "the rules, one a line (nfs/firewall_rules.h)", nullptr},
+    {"rules", ArgType::file, "the rules, one a line (docs/nfs.md)", nullptr},
     {"states", ArgType::integer,
      "flows that `keep-state` can remember at a time (of `nfs:`; a tenant cannot change it)", "256",
      4, 65536},

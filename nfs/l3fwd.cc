@@ -153,7 +153,7 @@ bool compile(const Args& args, std::vector<std::byte>& config, ArgError& error) 
 NetworkFunction* create(std::span<const std::byte>) { return new L3Forward; }
 
 constexpr NfArg kArgs[] = {
-    {"routes", ArgType::file, "the routes, one a line (nfs/l3fwd_routes.h)", nullptr},
+    {"routes", ArgType::file, "the routes, one a line (docs/nfs.md)", nullptr},
     {"icmp_per_s", ArgType::integer, "ICMP errors sent in a second at most; 0: none", "100", 0,
      1'000'000},
 };
