@@ -23,9 +23,23 @@ std::string address_text(const uint8_t* address) {
 
 uint16_t number(const uint8_t* bytes) { return static_cast<uint16_t>(bytes[0] << 8 | bytes[1]); }
 
-std::string end_text(const uint8_t* end) {
-  if (is_mapped(end)) return fmt::format("{}:{}", address_text(end), number(end + 16));
-  return fmt::format("[{}]:{}", address_text(end), number(end + 16));
+std::string end_text(const uint8_t* address, uint16_t port) {
+  if (is_mapped(address)) return fmt::format("{}:{}", address_text(address), port);
+  return fmt::format("[{}]:{}", address_text(address), port);
+}
+
+std::string mac_text(const uint8_t* mac) {
+  return fmt::format("{:02x}:{:02x}:{:02x}:{:02x}:{:02x}:{:02x}", mac[0], mac[1], mac[2], mac[3],
+                     mac[4], mac[5]);
+}
+
+// One side of a flow by what is known of it: address and port, address, MAC, nothing.
+std::string side_text(const uint8_t* address, const uint8_t* mac, Be16 port) {
+  constexpr uint8_t kZero[16] = {};
+  if (std::memcmp(address, kZero, 16) != 0) {
+    return port.wire == 0 ? address_text(address) : end_text(address, port.host());
+  }
+  return std::memcmp(mac, kZero, 6) != 0 ? mac_text(mac) : "*";
 }
 
 std::string protocol_text(uint8_t protocol) {
@@ -55,8 +69,7 @@ std::string to_string(const InstanceKey& key) {
   const uint8_t* const b = key.bytes;
   switch (key.kind) {
     case KeyKind::mac:
-      return fmt::format("{:02x}:{:02x}:{:02x}:{:02x}:{:02x}:{:02x}", b[0], b[1], b[2], b[3], b[4],
-                         b[5]);
+      return mac_text(b);
     case KeyKind::vlan:
       return number(b + 2) == 0 ? fmt::format("{}", number(b))
                                 : fmt::format("{}.{}", number(b), number(b + 2));
@@ -65,7 +78,8 @@ std::string to_string(const InstanceKey& key) {
     case KeyKind::ip_pair:
       return fmt::format("{} {}", address_text(b), address_text(b + 16));
     case KeyKind::five_tuple:
-      return fmt::format("{} {} {}", end_text(b), end_text(b + 18), protocol_text(b[36]));
+      return fmt::format("{} {} {}", end_text(b, number(b + 16)), end_text(b + 18, number(b + 34)),
+                         protocol_text(b[36]));
     case KeyKind::rule:
       return fmt::format("rule {}", b[0] | b[1] << 8);
     case KeyKind::none:
@@ -76,22 +90,12 @@ std::string to_string(const InstanceKey& key) {
 
 // Fields that the port's mask leaves out are zero and not shown.
 std::string to_string(const PacketKey& key) {
-  constexpr uint8_t kZero[16] = {};
   std::string text;
   if (key.outer_vlan != 0) text += fmt::format("vlan {} ", key.outer_vlan);
   if (key.inner_vlan != 0) text += fmt::format("inner {} ", key.inner_vlan);
-  const auto end = [&](const uint8_t* address, const uint8_t* mac, Be16 port) -> std::string {
-    if (std::memcmp(address, kZero, 16) != 0)
-      return port.host() == 0 ? address_text(address)
-                              : fmt::format("{}:{}", address_text(address), port.host());
-    if (std::memcmp(mac, kZero, 6) != 0)
-      return fmt::format("{:02x}:{:02x}:{:02x}:{:02x}:{:02x}:{:02x}", mac[0], mac[1], mac[2],
-                         mac[3], mac[4], mac[5]);
-    return "*";
-  };
-  text += end(key.src_ip, key.src_mac, key.src_port) + " > " +
-          end(key.dst_ip, key.dst_mac, key.dst_port);
-  if (key.protocol != 0) text += " " + protocol_text(key.protocol);
+  text += fmt::format("{} > {}", side_text(key.src_ip, key.src_mac, key.src_port),
+                      side_text(key.dst_ip, key.dst_mac, key.dst_port));
+  if (key.protocol != 0) text += fmt::format(" {}", protocol_text(key.protocol));
   return text;
 }
 

@@ -3,10 +3,11 @@
 //
 // parse() never fails: what it cannot understand keeps its L2 key (MACs, tags, ethertype) and
 // zeroes elsewhere. It never reads outside the frame. Understood: Ethernet II and 802.3, 802.1Q,
-// 802.1ad / QinQ, also as 0x9100 (two tags; a third stays payload), IPv4 with options, IPv6 with hop-by-hop,
-// routing, destination, fragment and authentication headers, TCP, UDP, UDP-Lite, SCTP, DCCP,
-// ICMP and ICMPv6 (an echo's identifier stands in both port fields, so that request and reply
-// are one flow). References: IEEE 802.1Q-2018, RFC 791, 8200, 9293, 768, 9260, 792, 4443.
+// 802.1ad / QinQ, also with 0x9100 (two tags; a third stays payload), IPv4 with options, IPv6 with
+// up to eight hop-by-hop, routing, destination, fragment and authentication headers, TCP, UDP,
+// UDP-Lite, SCTP, DCCP, ICMP and ICMPv6 (an echo's identifier stands in both port fields, so that
+// request and reply are one flow). References: IEEE 802.1Q-2018, RFC 791, 8200, 9293, 768, 9260,
+// 792, 4443.
 #pragma once
 
 #include <cstdint>

@@ -294,6 +294,21 @@ INSTANTIATE_TEST_SUITE_P(
         TextRow{"rule", KeyBy::rule, kArpKey, "rule 258"}),
     [](const auto& row) { return std::string(row.param.name); });
 
+TEST(PacketKeyText, ShowsWhatTheMaskKeeps) {
+  const auto text = [](KeyBy by, const PacketKey& key) {
+    const RuleSet rules({Rule{.instance_per = by}});
+    return to_string(rules.mask_of(kLan).apply(key));
+  };
+  const PacketKey web = tcp_key("10.0.0.1", "10.0.0.2", 4711, 80);
+  EXPECT_EQ(text(KeyBy::five_tuple, web), "10.0.0.1:4711 > 10.0.0.2:80 tcp");
+  EXPECT_EQ(text(KeyBy::five_tuple, kTcp6Key), "[2001:db8::1]:4711 > [2001:db8::2]:80 tcp");
+  EXPECT_EQ(text(KeyBy::ip_pair, web), "10.0.0.1 > 10.0.0.2");
+  EXPECT_EQ(text(KeyBy::src_ip, web), "10.0.0.1 > *");
+  EXPECT_EQ(text(KeyBy::mac, kArpKey), "02:00:00:00:00:01 > *");
+  EXPECT_EQ(text(KeyBy::vlan, tagged_key(100, 7)), "vlan 100 inner 7 * > *");
+  EXPECT_EQ(text(KeyBy::rule, web), "* > *");
+}
+
 TEST(InstanceKeyText, OfNothingIsADash) { EXPECT_EQ(to_string(InstanceKey{}), "-"); }
 
 }  // namespace
