@@ -1,9 +1,11 @@
 // cores, memory, sizes and the global wake.
 #include <fmt/format.h>
+#include <sched.h>
 
 #include <bit>
 #include <charconv>
 #include <fstream>
+#include <optional>
 #include <set>
 
 #include "runtime/base/limits.h"
@@ -39,23 +41,26 @@ uint32_t read_cpu(const Value& value, const std::set<uint32_t>& online) {
   return cpu;
 }
 
+// `wished` if this process may run there; else the first CPU that it may use and that is not
+// `taken`; else, on a host with one CPU, that one.
+CoreId default_cpu(uint32_t wished, std::optional<uint32_t> taken) {
+  cpu_set_t usable;
+  const auto core = [](uint32_t cpu) { return CoreId{static_cast<uint16_t>(cpu)}; };
+  if (sched_getaffinity(0, sizeof(usable), &usable) != 0) return core(wished);
+  if (wished != taken && CPU_ISSET(wished, &usable)) return core(wished);
+  for (uint32_t cpu = 0; cpu < CPU_SETSIZE; ++cpu)
+    if (cpu != taken && CPU_ISSET(cpu, &usable)) return core(cpu);
+  return core(taken.value_or(wished));
+}
+
+// Whether this process may use them, and what sharing one costs, is for the keeper to say.
 void read_cores(const Value& value, Config& config) {
   const std::set<uint32_t> online = online_cpus();
   const Map map(value, {"vswitch", "nfs"});
+  config.vswitch_core = default_cpu(0, std::nullopt);
   if (const Value v = map["vswitch"])
     config.vswitch_core = CoreId{static_cast<uint16_t>(read_cpu(v, online))};
-  const uint32_t vswitch = raw(config.vswitch_core);
-  // Not given: the first CPU that is not the vSwitch's; a host with one CPU shares it.
-  uint32_t other = vswitch == 1 ? 0 : 1;
-  if (!online.empty() && !online.contains(other)) {
-    other = vswitch;
-    for (const uint32_t cpu : online)
-      if (cpu != vswitch) {
-        other = cpu;
-        break;
-      }
-  }
-  config.nf_cores = {CoreId{static_cast<uint16_t>(other)}};
+  config.nf_cores = {default_cpu(1, raw(config.vswitch_core))};
   const Value nfs = map["nfs"];
   if (!nfs) return;
   config.nf_cores.clear();
@@ -64,10 +69,6 @@ void read_cores(const Value& value, Config& config) {
     const uint32_t cpu = read_cpu(item, online);
     if (!item.source().ok()) return;
     if (!seen.insert(cpu).second) item.error(fmt::format("CPU {} is there twice", cpu));
-    if (cpu == vswitch && online.size() != 1)
-      item.error(fmt::format(
-          "CPU {} is the vSwitch's, which never sleeps; give the NFs another, or move the vSwitch",
-          cpu));
     config.nf_cores.push_back(CoreId{static_cast<uint16_t>(cpu)});
   }
 }
@@ -118,9 +119,10 @@ WakeConfig read_wake(const Value& value, const WakeConfig& inherited, uint32_t r
   }
   if (const Value v = map["batch"]) {
     wake.adaptive = v.is(YamlKind::scalar) && v.node()->text == "adaptive";
-    // A batch that blank buffers on loan keep from fitting the input ring would never be complete.
+    // An instance holds at most a ring less one, less its blank buffers: a larger batch would
+    // never be complete.
     if (!wake.adaptive)
-      wake.batch = static_cast<uint32_t>(v.integer(1, ring_entries - kLoanCountMax));
+      wake.batch = static_cast<uint32_t>(v.integer(1, ring_entries - 1 - kLoanCountMax));
   }
   if (const Value v = map["aging"])
     wake.aging = v.duration(micros(1), seconds(10), /*may_be_off=*/true);

@@ -15,6 +15,8 @@ namespace {
 
 constexpr uint32_t kGenFlowCountMax = 1u << 24;
 constexpr uint32_t kVlanMax = 4094;
+constexpr uint32_t kFrameBytesMin = 60;
+constexpr uint32_t kFrameBytesMax = kJumboBufferBytes - 1 - kHeadroomBytes;
 
 void read_gen_size(const Value& value, GenConfig& gen) {
   if (!value) return;
@@ -23,11 +25,11 @@ void read_gen_size(const Value& value, GenConfig& gen) {
     gen.mix = given == "imix" ? SizeMix::imix : SizeMix::web;
   } else if (!given.empty() && given.find_first_not_of("0123456789") != std::string::npos &&
              given[0] >= '0' && given[0] <= '9') {
-    gen.size_bytes = static_cast<uint32_t>(value.size(60, 65535));
+    gen.size_bytes = static_cast<uint32_t>(value.size(kFrameBytesMin, kFrameBytesMax));
   } else if (!given.empty() && (given[0] < '0' || given[0] > '9')) {
     value.error(fmt::format("\"{}\" is not known here; use a number of bytes, imix or web", given));
   } else {
-    gen.size_bytes = static_cast<uint32_t>(value.integer(60, 65535));
+    gen.size_bytes = static_cast<uint32_t>(value.integer(kFrameBytesMin, kFrameBytesMax));
   }
 }
 

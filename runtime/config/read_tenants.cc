@@ -9,7 +9,7 @@
 namespace mayfly {
 namespace {
 
-constexpr size_t kTenantCountMax = 1u << 18;
+constexpr size_t kTenantCountMax = 1u << 16;
 
 KeyKind kind_of(KeyBy by) {
   switch (by) {

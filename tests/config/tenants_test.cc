@@ -1,4 +1,6 @@
 // Tenants: keys, chains, arguments merged and compiled; in the configuration and alone.
+#include <fmt/format.h>
+
 #include <chrono>
 #include <cstring>
 
@@ -134,13 +136,29 @@ TEST_F(Tenants, KeysOfEveryKindThatARuleUses) {
             "tenant_by: vlan to one");
 }
 
+// What the API makes of a JSON request: all on one line, no blank after a colon.
+TEST_F(Tenants, JsonIsYaml) {
+  const auto tenants = parse_alone(
+      R"({"a":{"key":"101","t":{"label":"x\/\u00e9\"","threshold":9}},"b":{"key":100.7,"t":{}}})");
+  ASSERT_TRUE(tenants.ok()) << tenants.status();
+  EXPECT_EQ((*tenants)[0].nfs[0].args[0].number, 9u);
+  EXPECT_EQ((*tenants)[0].nfs[0].args[1].text, "x/\xc3\xa9\"");
+  EXPECT_EQ((*tenants)[1].key, *parse_tenant_key("100.7"));
+  std::string json = "{";
+  for (int i = 1; i <= 4000; ++i)
+    json += fmt::format("{}\"tenant{}\":{{\"key\":{},\"t\":{{\"threshold\":9}}}}", i > 1 ? "," : "",
+                        i, i);
+  const auto many = parse_alone(json + "}");
+  ASSERT_TRUE(many.ok()) << many.status();
+  EXPECT_EQ(many->size(), 4000u);
+}
+
 // Well under a second on an idle machine; the bound here only says that it is not quadratic.
 TEST_F(Tenants, AThousandAreQuick) {
   std::string yaml;
   for (int i = 1; i <= 1000; ++i) {
-    file("r" + std::to_string(i), "rules of tenant " + std::to_string(i) + "\n");
-    yaml += "tenant" + std::to_string(i) + ": {key: " + std::to_string(i) +
-            ", t: {threshold: 9, rules: r" + std::to_string(i) + "}}\n";
+    file(fmt::format("r{}", i), fmt::format("rules of tenant {}\n", i));
+    yaml += fmt::format("tenant{}: {{key: {}, t: {{threshold: 9, rules: r{}}}}}\n", i, i, i);
   }
   const auto begin = std::chrono::steady_clock::now();
   const auto tenants = parse_alone(yaml);
