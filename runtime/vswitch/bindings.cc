@@ -79,7 +79,7 @@ TenantId VSwitch::tenant_of(const Rule& rule, const PacketKey& key, RuleId id) c
 
 // A tenant's binding also serves packets of its key that come by a rule which names no tenant (the
 // way back); it never serves another tenant.
-bool VSwitch::serves(const Binding& binding, TenantId tenant) const {
+bool VSwitch::serves(const ChainBinding& binding, TenantId tenant) const {
   return binding.tenant == tenant || tenant == kNone<TenantId>;
 }
 
@@ -88,7 +88,7 @@ BindingId VSwitch::find_or_make(ChainId chain, const InstanceKey& key, const Flo
   const BindingKey wanted{chain, key};
   const auto found = binding_of_.find(wanted);
   if (found != binding_of_.end()) {
-    const Binding& binding = bindings_[index(found->second)];
+    const ChainBinding& binding = bindings_[index(found->second)];
     if (serves(binding, tenant)) return found->second;
     if (binding.tenant != kNone<TenantId>) {  // two rules give one key to two tenants
       why = Drop::no_tenant;
@@ -104,7 +104,7 @@ BindingId VSwitch::binding_to_share(ChainId chain, TenantId tenant, bool& found)
   if (tenant == kNone<TenantId>) return kNone<BindingId>;
   BindingId b = tenants_[index(tenant)].bindings;
   for (uint32_t i = 0; i < kShareSearchMax && b != kNone<BindingId>; ++i) {
-    const Binding& other = bindings_[index(b)];
+    const ChainBinding& other = bindings_[index(b)];
     if (other.chain == chain && other.length != 0) {
       found = true;
       return b;
@@ -156,8 +156,8 @@ BindingId VSwitch::make_binding(const BindingKey& key, TenantId tenant, const Fl
   }
   const BindingId b = free_bindings_.back();
   free_bindings_.pop_back();
-  Binding& binding = bindings_[index(b)];
-  binding = Binding{};
+  ChainBinding& binding = bindings_[index(b)];
+  binding = ChainBinding{};
   binding.chain = key.chain;
   binding.length = length;
   binding.state = BindingState::live;
@@ -170,7 +170,7 @@ BindingId VSwitch::make_binding(const BindingKey& key, TenantId tenant, const Fl
   for (uint8_t p = 0; p < length; ++p) {
     NfRecord& nf = nfs_[index(chain.nfs[p])];
     if (nf.idle.empty()) {
-      queue_vacancy(make_vacancy(b, p, kNone<SlotId>), tsc_now());
+      queue_vacancy(make_vacancy(b, p, kNone<SlotId>), now_);
       continue;
     }
     const SlotId slot = nf.idle.back();
@@ -182,7 +182,7 @@ BindingId VSwitch::make_binding(const BindingKey& key, TenantId tenant, const Fl
 }
 
 void VSwitch::attach_flow(FlowId flow, BindingId b) {
-  Binding& binding = bindings_[index(b)];
+  ChainBinding& binding = bindings_[index(b)];
   flows_.entry(flow).state.binding = b;
   if (binding.flow_count < 2) {
     FlowId& end = binding.ends[0] == kNone<FlowId> ? binding.ends[0] : binding.ends[1];
@@ -193,7 +193,7 @@ void VSwitch::attach_flow(FlowId flow, BindingId b) {
 
 void VSwitch::detach_flow(FlowId flow) {
   const BindingId b = flows_.entry(flow).state.binding;
-  Binding& binding = bindings_[index(b)];
+  ChainBinding& binding = bindings_[index(b)];
   for (FlowId& end : binding.ends)
     if (end == flow) end = kNone<FlowId>;
   MAYFLY_CHECK(binding.flow_count > 0);
@@ -235,7 +235,7 @@ void VSwitch::on_flow_timer(uint32_t timer, Cycles now) {
 
 // No new packets for this binding; its instances go back once they hold nothing.
 void VSwitch::release(BindingId b) {
-  Binding& binding = bindings_[index(b)];
+  ChainBinding& binding = bindings_[index(b)];
   MAYFLY_CHECK(binding.state == BindingState::live);
   binding.state = BindingState::retiring;
   const auto found = binding_of_.find(binding_keys_[index(b)]);
@@ -249,7 +249,7 @@ void VSwitch::release(BindingId b) {
   finish_if_drained(b);
 }
 
-bool VSwitch::is_drained(const Binding& binding) const {
+bool VSwitch::is_drained(const ChainBinding& binding) const {
   for (uint8_t p = 0; p < binding.length; ++p) {
     const uint32_t place = binding.places[p];
     if (place & kVacantBit) {
@@ -262,7 +262,7 @@ bool VSwitch::is_drained(const Binding& binding) const {
 }
 
 void VSwitch::finish_if_drained(BindingId b) {
-  Binding& binding = bindings_[index(b)];
+  ChainBinding& binding = bindings_[index(b)];
   if (binding.state != BindingState::retiring || !is_drained(binding)) return;
   binding.state = BindingState::retired;
   for (uint8_t p = 0; p < binding.length; ++p) {
@@ -278,8 +278,8 @@ void VSwitch::finish_if_drained(BindingId b) {
 // Keeps order when a flow moves from one binding to another: the new one takes packets only into
 // its first place's backlog until the old one is drained.
 void VSwitch::gate(BindingId b, BindingId predecessor) {
-  Binding& old = bindings_[index(predecessor)];
-  Binding& binding = bindings_[index(b)];
+  ChainBinding& old = bindings_[index(predecessor)];
+  ChainBinding& binding = bindings_[index(b)];
   if (b == predecessor || old.state != BindingState::retiring || binding.length == 0 ||
       old.successor != kNone<BindingId>)
     return;
@@ -291,7 +291,7 @@ void VSwitch::gate(BindingId b, BindingId predecessor) {
 }
 
 void VSwitch::open_gate(BindingId b) {
-  const Binding& binding = bindings_[index(b)];
+  const ChainBinding& binding = bindings_[index(b)];
   if (binding.length == 0 || (binding.places[0] & kVacantBit) == 0) return;
   const uint32_t vacancy = binding.places[0] & ~kVacantBit;
   if (vacancies_[vacancy].binding == b && vacancies_[vacancy].reserved != kNone<SlotId>)
@@ -304,7 +304,7 @@ void VSwitch::free_binding(BindingId b) {
 }
 
 void VSwitch::link_tenant(BindingId b) {
-  Binding& binding = bindings_[index(b)];
+  ChainBinding& binding = bindings_[index(b)];
   TenantRecord& tenant = tenants_[index(binding.tenant)];
   binding.previous_of_tenant = kNone<BindingId>;
   binding.next_of_tenant = tenant.bindings;
@@ -314,7 +314,7 @@ void VSwitch::link_tenant(BindingId b) {
 }
 
 void VSwitch::unlink_tenant(BindingId b) {
-  Binding& binding = bindings_[index(b)];
+  ChainBinding& binding = bindings_[index(b)];
   TenantRecord& tenant = tenants_[index(binding.tenant)];
   if (binding.next_of_tenant != kNone<BindingId>)
     bindings_[index(binding.next_of_tenant)].previous_of_tenant = binding.previous_of_tenant;
@@ -327,6 +327,7 @@ void VSwitch::unlink_tenant(BindingId b) {
 
 // Tenants attach, change and detach: only their own flows are looked at again.
 void VSwitch::change_tenants(std::vector<TenantChange>& changes, TenantIndex& keys, Cycles now) {
+  now_ = now;
   tenant_by_key_.swap(keys);
   ++tenant_epoch_;
   for (TenantChange& change : changes) {

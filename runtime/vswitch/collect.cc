@@ -136,7 +136,7 @@ bool VSwitch::take_back_blank(Instance& instance, SlotId slot, Descriptor d, Cyc
     return false;
   }
   ++ledger_.originated;
-  const Binding& binding = bindings_[index(instance.binding)];
+  const ChainBinding& binding = bindings_[index(instance.binding)];
   meta.due_tsc = now.n;
   meta.binding = raw(instance.binding);
   meta.position = instance.position;
@@ -205,7 +205,7 @@ void VSwitch::drop(BufferId b, Drop reason) {
 void VSwitch::leave(BufferId b) {
   const BindingId id{arena_.meta(b).binding};
   if (id == kNone<BindingId>) return;
-  const Binding& binding = bindings_[index(id)];
+  const ChainBinding& binding = bindings_[index(id)];
   if (binding.tenant_counted) --tenants_[index(binding.tenant)].packets_held;
 }
 

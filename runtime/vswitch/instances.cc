@@ -22,7 +22,7 @@ void VSwitch::add_idle(NfId nf, std::span<const SlotId> slots) {
 }
 
 void VSwitch::bind_instance(SlotId slot, BindingId b, uint8_t position) {
-  Binding& binding = bindings_[index(b)];
+  ChainBinding& binding = bindings_[index(b)];
   Instance& instance = instances_[index(slot)];
   NfRecord& nf = nfs_[index(instance.nf)];
   binding.places[position] = raw(slot);
@@ -38,7 +38,7 @@ void VSwitch::bind_instance(SlotId slot, BindingId b, uint8_t position) {
   ++nf.binds;
   ++nf.bound_count;
   if (instance.loaned < nf.blanks) lend_blanks(instance, slot, nf.blanks - instance.loaned);
-  if (nf.tick_period.n != 0) timers_.arm(tick_timer(slot), tsc_now() + nf.tick_period);
+  if (nf.tick_period.n != 0) timers_.arm(tick_timer(slot), now_ + nf.tick_period);
 }
 
 // Back to its pool. It is not woken: it resets itself when its next binding's first packet comes.
@@ -72,7 +72,7 @@ void VSwitch::write_binding(Instance& instance, BindWrite what) {
   std::atomic_thread_fence(std::memory_order_release);
   to.flags.store(what == BindWrite::unbind ? 0 : kSlotBound, std::memory_order_relaxed);
   if (what != BindWrite::unbind) {
-    const Binding& binding = bindings_[index(instance.binding)];
+    const ChainBinding& binding = bindings_[index(instance.binding)];
     const BlobId blob = instance_blob_[static_cast<size_t>(&instance - instances_.data())];
     const BlobRecord config = blob == kNone<BlobId> ? BlobRecord{} : blobs_[index(blob)];
     to.config_offset.store(config.offset, std::memory_order_relaxed);
@@ -87,7 +87,7 @@ void VSwitch::write_binding(Instance& instance, BindWrite what) {
   to.bind_seq.store(seq + 1, std::memory_order_release);
 }
 
-BlobId VSwitch::blob_for(const Binding& binding, NfId nf) const {
+BlobId VSwitch::blob_for(const ChainBinding& binding, NfId nf) const {
   if (binding.tenant != kNone<TenantId>)
     for (const auto& [of, blob] : tenants_[index(binding.tenant)].blobs)
       if (of == nf) return blob;
@@ -113,7 +113,7 @@ void VSwitch::drop_blob(BlobId blob) {
 void VSwitch::reconfigure(TenantId tenant) {
   for (BindingId b = tenants_[index(tenant)].bindings; b != kNone<BindingId>;
        b = bindings_[index(b)].next_of_tenant) {
-    const Binding& binding = bindings_[index(b)];
+    const ChainBinding& binding = bindings_[index(b)];
     for (uint8_t p = 0; p < binding.length; ++p) {
       if (binding.places[p] & kVacantBit) continue;
       const SlotId slot{binding.places[p]};
@@ -147,7 +147,7 @@ uint32_t VSwitch::make_vacancy(BindingId b, uint8_t position, SlotId reserved) {
 
 void VSwitch::queue_vacancy(uint32_t vacancy, Cycles now) {
   Vacancy& v = vacancies_[vacancy];
-  const Binding& binding = bindings_[index(v.binding)];
+  const ChainBinding& binding = bindings_[index(v.binding)];
   NfRecord& nf = nfs_[index(chains_[index(binding.chain)].nfs[v.position])];
   v.queued = true;
   v.backing_off = false;
@@ -181,6 +181,8 @@ void VSwitch::fulfil(uint32_t vacancy, SlotId slot) {
   Vacancy& v = vacancies_[vacancy];
   bindings_[index(v.binding)].places[v.position] = raw(slot);
   Instance& instance = instances_[index(slot)];
+  if (bindings_[index(v.binding)].state != BindingState::live)  // released behind its gate
+    instance.state = InstanceState::draining;
   for (uint32_t b = v.first; b != 0xffffffff;) {
     const uint32_t next = arena_.meta(BufferId{b}).link;
     push(instance, slot, BufferId{b});
@@ -203,7 +205,7 @@ void VSwitch::remove_vacancy(uint32_t vacancy) {
 // Bounded: no more than its future instance may hold.
 void VSwitch::add_to_backlog(uint32_t vacancy, BufferId b) {
   Vacancy& v = vacancies_[vacancy];
-  const Binding& binding = bindings_[index(v.binding)];
+  const ChainBinding& binding = bindings_[index(v.binding)];
   const NfRecord& nf = nfs_[index(chains_[index(binding.chain)].nfs[v.position])];
   if (v.backing_off) return drop(b, Drop::instance_backoff);
   if (v.count >= nf.held_max) return drop(b, Drop::backlog_full);
@@ -214,7 +216,7 @@ void VSwitch::add_to_backlog(uint32_t vacancy, BufferId b) {
   v.last = raw(b);
   const uint32_t timer = vacancy_timer(vacancy);
   if (v.queued && !timers_.armed(timer))
-    timers_.arm(timer, tsc_now() + rate_.cycles(kVacancyPatience));
+    timers_.arm(timer, now_ + rate_.cycles(kVacancyPatience));
 }
 
 void VSwitch::drop_backlog(uint32_t vacancy, Drop reason) {
@@ -234,7 +236,7 @@ void VSwitch::on_vacancy_timer(uint32_t vacancy, Cycles now) {
   Vacancy& v = vacancies_[vacancy];
   if (v.binding == kNone<BindingId>) return;
   if (!v.backing_off) return drop_backlog(vacancy, Drop::pool_empty);
-  const Binding& binding = bindings_[index(v.binding)];
+  const ChainBinding& binding = bindings_[index(v.binding)];
   NfRecord& nf = nfs_[index(chains_[index(binding.chain)].nfs[v.position])];
   queue_vacancy(vacancy, now);
   if (nf.idle.empty()) return;
@@ -277,6 +279,7 @@ void VSwitch::salvage() {
 }
 
 void VSwitch::on_deaths(std::span<const DeathReport> deaths, Cycles now) {
+  now_ = now;
   // First what they gave back before they died, then what they still had.
   for (const DeathReport& death : deaths) {
     Instance& instance = instances_[index(death.slot)];
@@ -314,7 +317,7 @@ void VSwitch::bury(const DeathReport& death, Cycles now) {
     std::erase(nf.idle, death.slot);
     return;
   }
-  Binding& binding = bindings_[index(b)];
+  ChainBinding& binding = bindings_[index(b)];
   const uint32_t vacancy = vacate(b, position);
   const auto mine = [&](BufferId x) { return arena_.meta(x).holder == raw(death.slot); };
   const auto first = std::find_if(salvaged_.begin(), salvaged_.end(), mine);

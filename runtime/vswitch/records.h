@@ -1,7 +1,7 @@
 // The vSwitch's private records: who is bound to what, who holds how much. Nothing here is mapped
 // by any NF. All indices are dense, all tables are sized at start (allocate, then freeze).
 //
-//   flow (flowdir) -> Binding (chain, key) -> Instance per chain position -> slot, wake entry
+//   flow (flowdir) -> ChainBinding (chain, key) -> Instance per chain position -> slot, wake entry
 //                                          -> Vacancy where an instance is missing
 #pragma once
 
@@ -53,10 +53,10 @@ enum class BindingState : uint8_t {
   retired,   // instances given back; flows still point here until their next packet or expiry
 };
 
-// An entry of Binding::places: a slot, or a vacancy.
+// An entry of ChainBinding::places: a slot, or a vacancy.
 inline constexpr uint32_t kVacantBit = 1u << 31;
 
-struct alignas(kCacheLineBytes) Binding {
+struct alignas(kCacheLineBytes) ChainBinding {
   uint32_t places[kChainNfCountMax];  // SlotId, or kVacantBit | vacancy number
   // second line
   ChainId chain{};
@@ -73,7 +73,7 @@ struct alignas(kCacheLineBytes) Binding {
   FlowId ends[2] = {kNone<FlowId>, kNone<FlowId>};  // its first two flows: both ways of a connection
   PortId out = kNone<PortId>;  // of the rule that made it: for packets its NFs originate
 };
-static_assert(sizeof(Binding) == 128);
+static_assert(sizeof(ChainBinding) == 128);
 
 // A place of a binding that has no instance yet (fork under way, pool empty, instance died, or
 // waiting for its predecessor to drain), and the packets that wait for one, in order.
@@ -107,7 +107,7 @@ struct TenantRecord {
   bool chain_overridden = false;
   ChainId chain{};
   uint32_t packets_held = 0;
-  BindingId bindings = kNone<BindingId>;    // list through Binding::next_of_tenant
+  BindingId bindings = kNone<BindingId>;    // list through ChainBinding::next_of_tenant
   std::vector<std::pair<NfId, BlobId>> blobs;
   uint64_t packets = 0, bytes = 0, limit_drops = 0;
 };

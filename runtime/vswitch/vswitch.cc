@@ -37,14 +37,15 @@ VSwitch::VSwitch(const Setup& setup)
       ports_(*setup.ports),
       waker_(*setup.waker),
       rate_(setup.rate),
+      clock_(setup.clock),
       slot_count_(setup.control.header().slot_count),
       ring_mask_(setup.control.header().ring_entries - 1),
       doorbells_(setup.control.doorbells()),
       rules_(rules_of(config_)),
       flows_(config_.flow_count_max, fresh_secret()),
       fragments_(kFragmentCount),
-      flow_timers_(config_.flow_count_max, rate_.cycles(millis(1)), tsc_now()),
-      timers_(3 * slot_count_, rate_.cycles(micros(2)), tsc_now()),
+      flow_timers_(config_.flow_count_max, rate_.cycles(millis(1)), clock_()),
+      timers_(3 * slot_count_, rate_.cycles(micros(2)), clock_()),
       instances_(slot_count_),
       bindings_(2 * size_t{slot_count_}),
       binding_keys_(bindings_.size()),
@@ -86,19 +87,20 @@ VSwitch::VSwitch(const Setup& setup)
 }
 
 void VSwitch::run() {
-  last_turn_ = tsc_now();
-  while (!exit_) turn(tsc_now());
+  last_turn_ = clock_();
+  while (!exit_) turn(clock_());
 }
 
 bool VSwitch::turn(Cycles now) {
+  now_ = now;
   watch(now, last_worked_);
   if (commands_.pending()) commands_.run();
   bool worked = open_ && !draining_ && receive(now);
   worked |= collect(now);
   advance_timers(now);
   publish(now);
-  wake_ready(now);
   flush();
+  wake_ready(now);
   if (draining_) drain_step(now);
   return last_worked_ = worked;
 }
@@ -174,7 +176,7 @@ bool VSwitch::admit(BufferId b, const ParsedPacket& parsed, const PacketKey& key
   meta.binding = raw(state.binding);
   meta.position = 0;
   meta.out = raw(state.out);
-  const Binding& binding = bindings_[index(state.binding)];
+  const ChainBinding& binding = bindings_[index(state.binding)];
   if (binding.tenant_counted) {
     TenantRecord& tenant = tenants_[index(binding.tenant)];
     ++tenant.packets;
@@ -193,7 +195,7 @@ bool VSwitch::admit(BufferId b, const ParsedPacket& parsed, const PacketKey& key
 // Moves packets to the NFs at their places: staged, so that the cache misses of many overlap.
 void VSwitch::forward(std::span<Hop> hops) {
   for (Hop& hop : hops) {
-    const Binding& binding = bindings_[index(hop.binding)];
+    const ChainBinding& binding = bindings_[index(hop.binding)];
     if (hop.position >= binding.length) [[unlikely]] {  // bypassed
       hop.place = raw(kNone<SlotId>);
       continue;
@@ -310,7 +312,7 @@ void VSwitch::audit_wakes(Cycles now) {
 
 void VSwitch::flush() {
   for (auto& port : ports_)
-    if (port->queued() != 0) port->flush(tsc_now(), ledger_, latency_);
+    if (port->queued() != 0) port->flush(clock_(), ledger_, latency_);
 }
 
 // At most kTimerBudget units of work on each wheel.
@@ -355,9 +357,10 @@ void VSwitch::drain_step(Cycles now) {
 }
 
 uint64_t VSwitch::abandon() {
-  const uint64_t left = arena_.count_held();
-  ledger_.drop(Drop::shutdown, left);
-  return left;
+  const uint64_t before = ledger_.drops[static_cast<size_t>(Drop::shutdown)];
+  for (auto& port : ports_) port->discard_queued(ledger_, Drop::shutdown);
+  ledger_.drop(Drop::shutdown, arena_.count_held());
+  return ledger_.drops[static_cast<size_t>(Drop::shutdown)] - before;
 }
 
 void VSwitch::want_attention() {

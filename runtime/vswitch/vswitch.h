@@ -1,14 +1,14 @@
 // The vSwitch: one lcore that takes packets from ports, finds their flow, moves their descriptors
 // along a chain of NF processes, and sends them out. It is the only user of everything below.
 //
-//   turn:  receive -> collect -> timers -> publish -> wake -> flush
+//   turn:  receive -> collect -> timers -> publish -> flush -> wake
 //
 //   receive   ports -> parse, key, flow table -> (miss: resolve -> binding) -> input rings
 //   collect   doorbells -> output rings -> checked -> next input ring | port | dropped
 //   timers    ageing (O(expired)), ticks, flow expiry, vacancies
 //   publish   ring indices of the rings written this turn; the wake policy's verdict on each
+//   flush     ports; before the wakes, which are slow
 //   wake      one fence, then the words of the NFs that are ready
-//   flush     ports
 //
 // A turn makes no system call but wakes, allocates nothing, and does no work for an NF that has
 // nothing to do. The bound on each stage is written where it stands.
@@ -95,6 +95,7 @@ class VSwitch {
     Waker* waker;
     TscRate rate;
     int attention_fd;  // an eventfd: written when the control thread has something to fetch
+    Cycles (*clock)() = tsc_now;
   };
   explicit VSwitch(const Setup& setup);
 
@@ -144,7 +145,7 @@ class VSwitch {
   const std::vector<NfRecord>& nfs() const { return nfs_; }
   const std::vector<TenantRecord>& tenants() const { return tenants_; }
   const FlowTable& flows() const { return flows_; }
-  const Binding& binding(BindingId b) const { return bindings_[index(b)]; }
+  const ChainBinding& binding(BindingId b) const { return bindings_[index(b)]; }
   const InstanceKey& key_of(BindingId b) const { return binding_keys_[index(b)].key; }
   uint32_t live_bindings() const { return static_cast<uint32_t>(binding_of_.size()); }
   uint64_t violations() const { return violations_; }
@@ -208,7 +209,7 @@ class VSwitch {
   // bindings.cc: flows and bindings
   BindingId resolve(FlowId& flow, const PacketKey& key, uint64_t hash, Cycles now, Drop& why);
   TenantId tenant_of(const Rule& rule, const PacketKey& key, RuleId id) const;
-  bool serves(const Binding& binding, TenantId tenant) const;
+  bool serves(const ChainBinding& binding, TenantId tenant) const;
   BindingId find_or_make(ChainId chain, const InstanceKey& key, const FlowConfig& rule,
                          TenantId tenant, Drop& why);
   BindingId make_binding(const BindingKey& key, TenantId tenant, const FlowConfig& rule, Drop& why);
@@ -223,7 +224,7 @@ class VSwitch {
   void open_gate(BindingId b);
   void release(BindingId b);
   void finish_if_drained(BindingId b);
-  bool is_drained(const Binding& binding) const;
+  bool is_drained(const ChainBinding& binding) const;
   void free_binding(BindingId b);
   void link_tenant(BindingId b);
   void unlink_tenant(BindingId b);
@@ -234,7 +235,7 @@ class VSwitch {
   enum class BindWrite : uint8_t { bind, reconfigure, unbind };
   void write_binding(Instance& instance, BindWrite what);
   void forget_binding(Instance& instance, SlotId slot);
-  BlobId blob_for(const Binding& binding, NfId nf) const;
+  BlobId blob_for(const ChainBinding& binding, NfId nf) const;
   void use_blob(BlobId blob) { if (blob != kNone<BlobId>) ++blob_users_[index(blob)]; }
   void drop_blob(BlobId blob);
   uint32_t make_vacancy(BindingId b, uint8_t position, SlotId reserved);
@@ -261,6 +262,7 @@ class VSwitch {
   std::vector<std::unique_ptr<Port>>& ports_;
   Waker& waker_;
   TscRate rate_;
+  Cycles (*const clock_)();
   const uint32_t slot_count_;
   const uint32_t ring_mask_;
   DoorbellView doorbells_;
@@ -272,7 +274,7 @@ class VSwitch {
   TimerWheel flow_timers_;
   TimerWheel timers_;  // ageing by slot, ticks, vacancies
   std::vector<Instance> instances_;
-  std::vector<Binding> bindings_;
+  std::vector<ChainBinding> bindings_;
   std::vector<BindingKey> binding_keys_;
   std::vector<BindingId> free_bindings_;
   absl::flat_hash_map<BindingKey, BindingId> binding_of_;
@@ -310,6 +312,7 @@ class VSwitch {
   WakeCounters wakes_;
   TurnCounters turns_;
   uint64_t violations_ = 0;
+  Cycles now_{0};  // of this turn
   Cycles last_turn_{0};
   bool last_worked_ = false;
 

@@ -1,0 +1,198 @@
+// Tenants that come, change and go while packets flow.
+#include "tests/vswitch/env.h"
+
+namespace mayfly {
+namespace {
+
+class TenantTest : public VSwitchTest {
+ protected:
+  static InstanceKey address(uint8_t host) {
+    InstanceKey key{.kind = KeyKind::address};
+    const uint8_t bytes[16] = {0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, 10, 0, 0, host};
+    std::copy(std::begin(bytes), std::end(bytes), key.bytes);
+    return key;
+  }
+  BlobId blob(const std::string& text) {
+    const BlobId id{blob_count_++};
+    std::copy(text.begin(), text.end(),
+              reinterpret_cast<char*>(bind_region_.data()) + 64 * raw(id));
+    vswitch_->define_blob(id, {64 * raw(id), static_cast<uint32_t>(text.size())});
+    return id;
+  }
+  void change(VSwitch::TenantChange change) {
+    TenantIndex keys(keys_.begin(), keys_.end());
+    std::vector<VSwitch::TenantChange> changes{std::move(change)};
+    vswitch_->change_tenants(changes, keys, now_);
+  }
+  SlotId serving(uint8_t host, uint32_t nf = 0) {
+    for (SlotId s : bound(nf)) {
+      const BindingId b = vswitch_->instances()[index(s)].binding;
+      if (vswitch_->key_of(b) == address(host)) return s;
+    }
+    ADD_FAILURE() << "nobody serves host " << int{host};
+    return SlotId{0};
+  }
+  std::vector<BlobId> unused() {
+    Attention attention;
+    vswitch_->fetch_attention(attention);
+    return attention.unused;
+  }
+
+  TenantIndex keys_;
+  uint32_t blob_count_ = 0;
+};
+
+TEST_F(TenantTest, EachGetsItsOwnConfigurationBeforeItsFirstPacket) {
+  start(two_ports({"x"}));
+  give(0, 4);
+  vswitch_->set_nf_blob(NfId{0}, blob("default"));
+  keys_ = {{address(1), TenantId{0}}, {address(2), TenantId{1}}};
+  change({TenantId{0}, true, {}, {{NfId{0}, blob("one")}}, false});
+  change({TenantId{1}, true, {}, {{NfId{0}, blob("two")}}, false});
+  for (uint8_t host = 1; host <= 3; ++host) port(0).in.push_back(udp(host));
+  settle();
+  EXPECT_EQ(nf(serving(1)).config, "one");
+  EXPECT_EQ(nf(serving(2)).config, "two");
+  EXPECT_EQ(nf(serving(3)).config, "default");
+  EXPECT_EQ(nf(serving(2)).tenant, 1u);
+}
+
+TEST_F(TenantTest, ChangedArgumentsReachTheLivingInstance) {
+  start(two_ports({"x"}));
+  give(0, 2);
+  keys_ = {{address(1), TenantId{0}}};
+  const BlobId old = blob("old");
+  change({TenantId{0}, true, {}, {{NfId{0}, old}}, false});
+  port(0).in.push_back(udp(1));
+  settle();
+  const SlotId s = serving(1);
+  change({TenantId{0}, true, {}, {{NfId{0}, blob("new")}}, false});
+  settle();  // it is woken for it, without a packet
+  EXPECT_EQ(nf(s).config, "new");
+  EXPECT_EQ(nf(s).binds, 2);
+  EXPECT_EQ(nf(s).resets, 0);
+  EXPECT_EQ(unused(), std::vector<BlobId>{old});
+}
+
+TEST_F(TenantTest, AttachingTakesOverTheFlowsOfItsKey) {
+  start(two_ports({"x"}));
+  give(0, 3);
+  port(0).in.push_back(udp(1));
+  port(0).in.push_back(udp(2));
+  settle();
+  const SlotId other = serving(2);
+  keys_ = {{address(1), TenantId{0}}};
+  change({TenantId{0}, true, {}, {{NfId{0}, blob("one")}}, false});
+  port(0).in.push_back(udp(1));
+  port(0).in.push_back(udp(2));
+  settle();
+  EXPECT_EQ(nf(serving(1)).config, "one");
+  EXPECT_EQ(serving(2), other);
+  EXPECT_EQ(nf(other).binds, 1);
+  EXPECT_EQ(vswitch_->tenants()[0].packets, 1u);
+}
+
+TEST_F(TenantTest, DetachingGivesItsInstancesBackAndForgetsItsConfiguration) {
+  start(two_ports({"x"}));
+  give(0, 2);
+  keys_ = {{address(1), TenantId{0}}};
+  const BlobId mine = blob("mine");
+  change({TenantId{0}, true, {}, {{NfId{0}, mine}}, false});
+  port(0).in.push_back(udp(1));
+  settle();
+  keys_.clear();
+  change({TenantId{0}, false, {}, {}, false});
+  EXPECT_EQ(bound(0).size(), 0u);
+  EXPECT_EQ(unused(), std::vector<BlobId>{mine});
+  port(0).in.push_back(udp(1));
+  settle();
+  EXPECT_EQ(nf(serving(1)).config, "");
+  expect_balance();
+}
+
+TEST_F(TenantTest, AnotherChainTakesOverInOrder) {
+  Config c = two_ports({"x", "y"});
+  c.chains.push_back({.name = "short", .nfs = {NfId{1}}, .wake = {}});
+  c.chains[0].nfs = {NfId{0}};
+  start(c);
+  give(0, 1);
+  give(1, 1);
+  keys_ = {{address(1), TenantId{0}}};
+  change({TenantId{0}, true, {}, {}, false});
+  for (uint32_t i = 0; i < 10; ++i) port(0).in.push_back(udp(1, 1000, i));
+  turn();  // ten wait in x
+  change({TenantId{0}, true, ChainId{1}, {}, true});
+  for (uint32_t i = 10; i < 20; ++i) port(0).in.push_back(udp(1, 1000, i));
+  turn();
+  // y is bound and awake long before x gets the core: its packets must wait all the same.
+  for (SlotId s : bound(1)) run_nf(s);
+  turn();
+  EXPECT_EQ(port(1).out.size(), 0u);
+  settle();
+  ASSERT_EQ(port(1).out.size(), 20u);
+  for (uint32_t i = 0; i < 20; ++i) EXPECT_EQ(number_of(port(1).out[i]), i);
+  EXPECT_EQ(bound(0).size(), 0u);
+  EXPECT_EQ(bound(1).size(), 1u);
+  expect_balance();
+}
+
+TEST_F(TenantTest, NoTenantHoldsMoreThanItsPackets) {
+  Config c = two_ports({"x"}, KeyBy::five_tuple);
+  for (FlowConfig& f : c.flows) f.tenant_by = KeyBy::src_ip;
+  c.tenant_packets = 100;
+  start(c);
+  give(0, 8);
+  keys_ = {{address(1), TenantId{0}}};
+  change({TenantId{0}, true, {}, {}, false});
+  for (uint16_t i = 0; i < 150; ++i) port(0).in.push_back(udp(1, i % 4));
+  for (uint16_t i = 0; i < 50; ++i) port(0).in.push_back(udp(2, i % 4));
+  for (int i = 0; i < 20; ++i) turn();
+  EXPECT_EQ(drops(Drop::tenant_limit), 50u);
+  EXPECT_EQ(vswitch_->tenants()[0].packets_held, 100u);
+  settle();
+  EXPECT_EQ(port(1).out.size(), 150u);
+  EXPECT_EQ(vswitch_->tenants()[0].packets_held, 0u);
+  expect_balance();
+}
+
+TEST_F(TenantTest, TenantsRequiredDropsTheOthers) {
+  Config c = two_ports({"x"});
+  c.flows[0].tenants_only = true;
+  start(c);
+  give(0, 2);
+  keys_ = {{address(1), TenantId{0}}};
+  change({TenantId{0}, true, {}, {}, false});
+  port(0).in.push_back(udp(1));
+  port(0).in.push_back(udp(2));
+  settle();
+  EXPECT_EQ(port(1).out.size(), 1u);
+  EXPECT_EQ(drops(Drop::no_tenant), 1u);
+}
+
+TEST_F(TenantTest, TwoHundredChangesUnderTrafficLoseNobodysPacket) {
+  start(two_ports({"x"}));
+  give(0, 16);
+  uint32_t sent = 0;
+  for (uint32_t round = 0; round < 200; ++round) {
+    const bool there = round % 2 == 0;
+    if (there) keys_[address(9)] = TenantId{0};
+    else keys_.erase(address(9));
+    change({TenantId{0}, there, {}, {}, false});
+    for (uint8_t host = 1; host <= 9; ++host, ++sent) port(0).in.push_back(udp(host, 1000, sent));
+    turn();
+    if (round % 4 == 3) run_nfs();
+  }
+  settle();
+  EXPECT_EQ(vswitch_->ledger().dropped(), 0u);
+  EXPECT_EQ(vswitch_->ledger().held(), 0);
+  EXPECT_EQ(port(1).out.size(), sent);
+  std::map<uint8_t, uint32_t> last;
+  for (const Frame& f : port(1).out) {
+    EXPECT_GE(number_of(f) + 1, last[f[29]]) << "order of host " << int{f[29]};
+    last[f[29]] = number_of(f) + 1;
+  }
+  expect_balance();
+}
+
+}  // namespace
+}  // namespace mayfly
