@@ -57,6 +57,7 @@ class Mayfly:
         self.arguments = list(arguments)
         self.wrap = list(wrap)
         self.process = None
+        self.cleaned = False
         self.output_path = self.folder / "output.txt"
 
     # Life -----------------------------------------------------------------------------------------
@@ -77,11 +78,9 @@ class Mayfly:
         while time.monotonic() < deadline:
             if self.process.poll() is not None:
                 raise Failure(f"exit {self.process.returncode} before it was ready\n{self.output()}")
-            try:
-                self.get("/v1/stats")
+            if "\nready: run" in "\n" + self.output():
                 return
-            except (OSError, http.client.HTTPException):
-                time.sleep(0.02)
+            time.sleep(0.01)
         raise Failure(f"not ready within {READY_SECONDS} s\n{self.output()}")
 
     def wait(self, seconds):
@@ -100,7 +99,11 @@ class Mayfly:
         return self.wait(STOP_SECONDS)
 
     def cleanup(self):
-        """Whatever the test did: kill, look for leftovers, remove our own. Raises at the end."""
+        """Whatever the test did: kill, look for leftovers, remove our own. Raises at the end. More
+        than once is harmless."""
+        if self.cleaned:
+            return
+        self.cleaned = True
         try:
             if self.process is not None and self.process.poll() is None:
                 self.process.kill()

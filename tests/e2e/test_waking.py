@@ -5,9 +5,10 @@ import scenario
 
 CONFIG = """
 cores: {{ vswitch: 0, nfs: [1] }}
-memory: {{ packets: 16384 }}
+memory: {{ packets: 32768 }}    # all packets of a second fit, so a busy machine loses none
+ring: 1024
 ports:
-  - {{ name: load, gen: {{ flows: 100, size: 64, rate: {rate}, arrival: poisson }} }}
+  - {{ name: load, gen: {{ flows: {flows}, size: 64, rate: {rate}, arrival: poisson }} }}
 nfs:
   sign:  {{ image: signature, pool: {{ idle: 100, max: 200 }} }}
   count: {{ image: counter, pool: {{ idle: 100, max: 200 }}{own} }}
@@ -34,16 +35,16 @@ class Waking(scenario.Scenario):
     def test_every_dispatch(self):
         for dispatch, batch, aging, own in ROWS:
             with self.subTest(dispatch=dispatch, batch=batch, aging=aging, own=own):
-                rate = "20kpps" if dispatch == "poll" else "100kpps"
+                # Polling NFs share their core by whole time slices: a few of them are enough.
+                flows = 8 if dispatch == "poll" else 100
                 run = self.prepare(CONFIG.format(dispatch=dispatch, batch=batch, aging=aging,
-                                                 own=own, rate=rate), arguments=["--for", "1s"])
+                                                 own=own, rate="10kpps", flows=flows),
+                                   arguments=["--for", "1s"])
                 run.start(wait=False)
                 report = run.wait(30)
-                self.assertGreater(report["packets"]["tx"], 10_000)
+                self.assertGreater(report["packets"]["tx"], 5_000)
                 self.assertEqual(report["wakes"]["late"], 0, report["wakes"])
-                # Two hundred spinning processes on one core: polling may well lose some.
-                self.drops(report, *(("nf_ring_full", "shutdown", "tenant_limit")
-                                     if dispatch == "poll" else ()))
+                self.drops(report)
                 if dispatch != "poll":
                     self.assertGreater(report["wakes"]["total"], 100)
                 if (dispatch, batch) == ("futex", 8):
@@ -51,7 +52,7 @@ class Waking(scenario.Scenario):
 
     def test_parked_nfs_use_no_cpu(self):
         """Two hundred idle instances and no traffic: not one of them is ever scheduled."""
-        config = CONFIG.format(dispatch="futex", batch=8, aging="200us", own="", rate="1pps")
+        config = CONFIG.format(dispatch="futex", batch=8, aging="200us", own="", rate="1pps", flows=1)
         run = self.start(config)
         self.eventually(lambda: len(run.pids("nf")) >= 200, 20, "the pool is full")
         parked = [row["pid"] for row in run.get("/v1/nfs") if row["state"] == "idle"]
