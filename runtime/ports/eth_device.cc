@@ -87,7 +87,7 @@ void warn_if_merging(const std::string& interface) {
   });
   if (merging) {
     spdlog::warn(
-        "interface {} merges received packets into larger ones, which will be dropped as "
+        "interface {} merges received packets; what is too large then is dropped as "
         "rx_truncated: ethtool -K {} gro off lro off",
         interface, interface);
   }

@@ -4,6 +4,10 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <cstdlib>
+#include <filesystem>
+#include <system_error>
+
 #include "fmt/format.h"
 #include "tests/ports/port_env.h"
 
@@ -109,8 +113,11 @@ class Testpmd {
       waitpid(pid_, nullptr, 0);
     }
     close(stdin_);
-    const std::string left = fmt::format("/run/dpdk/mayfly-testpmd-{}", getpid());
-    if (std::system(("rm -rf " + left).c_str()) != 0) return;
+    // Killed, it leaves its telemetry socket.
+    for (const char* run : {"/run/dpdk", "/tmp/dpdk"}) {
+      std::error_code ignored;
+      std::filesystem::remove_all(fmt::format("{}/mayfly-testpmd-{}", run, getpid()), ignored);
+    }
   }
 
  private:
