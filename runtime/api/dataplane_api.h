@@ -16,12 +16,12 @@ class DataplaneApi {
  public:
   virtual ~DataplaneApi() = default;
 
-  virtual nlohmann::json stats() = 0;   // the --report keys, as of now
-  virtual nlohmann::json nfs() = 0;     // [{slot, nf, state, pid, tenant, key, packets, ...}]
+  virtual nlohmann::json stats() = 0;  // the --report keys, as of now
+  virtual nlohmann::json nfs() = 0;    // [{slot, nf, state, pid, tenant, key, packets, ...}]
   // At most `limit` flows from `cursor` on: {flows: [...], next: CURSOR or null, total: N}
   virtual nlohmann::json flows(uint64_t cursor, uint32_t limit) = 0;
-  virtual nlohmann::json tenants() = 0; // [{name, key, chain, nfs: {name: {arg: value}}, ...}]
-  virtual const Config& config() = 0;   // as started (tenants change, the rest does not)
+  virtual nlohmann::json tenants() = 0;  // [{name, key, chain, nfs: {name: {arg: value}}, ...}]
+  virtual const Config& config() = 0;    // as started (tenants change, the rest does not)
 
   // All or nothing. add: AlreadyExists if a name or key is taken. set: NotFound if absent; the
   // flows of a tenant whose arguments alone change stay where they are. remove: NotFound.

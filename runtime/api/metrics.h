@@ -1,0 +1,15 @@
+// The Prometheus text format (version 0.0.4) of a stats object. Metric names carry units, as
+// https://prometheus.io/docs/practices/naming asks.
+#pragma once
+
+#include <string>
+
+#include "nlohmann/json_fwd.hpp"
+
+namespace mayfly {
+
+inline constexpr char kMetricsContentType[] = "text/plain; version=0.0.4; charset=utf-8";
+
+std::string metrics_text(const nlohmann::json& stats);
+
+}  // namespace mayfly

@@ -1,0 +1,555 @@
+#include "runtime/keeper/keeper.h"
+
+#include <fcntl.h>
+#include <poll.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/signalfd.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <chrono>
+#include <csignal>
+#include <cstring>
+#include <deque>
+#include <fstream>
+#include <map>
+
+#include "absl/strings/str_cat.h"
+#include "fmt/format.h"
+#include "nlohmann/json.hpp"
+#include "runtime/keeper/host.h"
+#include "runtime/keeper/preflight.h"
+#include "runtime/keeper/progress.h"
+#include "runtime/keeper/protocol.h"
+#include "runtime/keeper/report_file.h"
+#include "runtime/keeper/run_directory.h"
+#include "runtime/keeper/spawn.h"
+
+namespace mayfly {
+namespace {
+
+using nlohmann::json;
+using SteadyClock = std::chrono::steady_clock;
+using TimePoint = SteadyClock::time_point;
+
+constexpr auto kStartWithin = std::chrono::seconds(120);  // without a sign of progress
+constexpr auto kDrainWithin = std::chrono::seconds(15);
+constexpr auto kAllGoneWithin = std::chrono::seconds(5);
+constexpr size_t kOutgoingMessagesMax = 4096;
+constexpr size_t kZygotesMax = 4096;
+constexpr off_t kReportBytesMax = 64 << 20;
+
+absl::StatusOr<int> memfd_with(const std::vector<uint8_t>& bytes) {
+  const int fd = ::memfd_create("mayfly-config", MFD_CLOEXEC);
+  if (fd < 0) return absl::ErrnoToStatus(errno, "memfd_create");
+  for (size_t done = 0; done < bytes.size();) {
+    const ssize_t size = ::write(fd, bytes.data() + done, bytes.size() - done);
+    if (size < 0) {
+      const int error = errno;
+      ::close(fd);
+      return absl::ErrnoToStatus(error, "writing the configuration");
+    }
+    done += static_cast<size_t>(size);
+  }
+  ::lseek(fd, 0, SEEK_SET);
+  return fd;
+}
+
+absl::StatusOr<std::string> read_whole(int fd) {
+  struct stat info;
+  if (::fstat(fd, &info) != 0) return absl::ErrnoToStatus(errno, "the report's memfd");
+  if (!S_ISREG(info.st_mode) || info.st_size > kReportBytesMax) {
+    return absl::InvalidArgumentError("the report is not a memfd of reasonable size");
+  }
+  std::string text(static_cast<size_t>(info.st_size), '\0');
+  for (size_t done = 0; done < text.size();) {
+    const ssize_t size =
+        ::pread(fd, text.data() + done, text.size() - done, static_cast<off_t>(done));
+    if (size <= 0) return absl::DataLossError("the report ends early");
+    done += static_cast<size_t>(size);
+  }
+  return text;
+}
+
+std::string text_of(const json& message, const char* key) {
+  const auto it = message.find(key);
+  return it != message.end() && it->is_string() ? it->get<std::string>() : "";
+}
+
+uint64_t number_of(const json& message, const char* key) {
+  const auto it = message.find(key);
+  return it != message.end() && it->is_number_unsigned() ? it->get<uint64_t>() : 0;
+}
+
+std::string describe_exit(int status) {
+  if (WIFSIGNALED(status)) {
+    return absl::StrCat("was killed by signal ", WTERMSIG(status), " (",
+                        ::strsignal(WTERMSIG(status)), ")");
+  }
+  return absl::StrCat("exited with status ", WEXITSTATUS(status));
+}
+
+struct ZygoteName {
+  std::string nf;
+  uint64_t generation = 0;
+  auto operator<=>(const ZygoteName&) const = default;
+};
+
+class Keeper {
+ public:
+  Keeper(const Config& config, const RunOptions& options, RunDirectory& directory,
+         std::optional<ReportFile>& report_file)
+      : config_(config), options_(options), directory_(directory), report_file_(report_file) {}
+
+  int run();
+
+ private:
+  enum class Phase { starting, running, draining };
+
+  absl::Status start();
+  absl::Status open_signals();
+  absl::Status start_dataplane(int peer);
+  void loop();
+  int poll_timeout_ms(TimePoint now) const;
+
+  void take_signals(TimePoint now);
+  void on_stop_signal(TimePoint now);
+  void begin_drain(TimePoint now);
+  void reap();
+  void on_child_exit(pid_t pid, int status);
+  void check_deadlines(TimePoint now);
+
+  void take_messages(TimePoint now);
+  void on_message(const json& message, std::vector<int>& fds, TimePoint now);
+  void start_zygote(const json& message, const std::vector<int>& fds);
+  void stop_zygote(const json& message);
+  void on_starting(const json& message);
+  void on_ready(TimePoint now);
+  void on_stats(const json& message);
+  void on_report(const std::vector<int>& fds);
+
+  void queue(json message);
+  void flush_outgoing();
+  void fail(const std::string& message, int code);
+  void say(const std::string& line);
+  void end_start_line();
+
+  void kill_everything();
+  int finish();
+
+  const Config& config_;
+  const RunOptions& options_;
+  RunDirectory& directory_;
+  std::optional<ReportFile>& report_file_;
+
+  Phase phase_ = Phase::starting;
+  int socket_ = -1;
+  int signals_ = -1;
+  pid_t dataplane_ = -1;
+  std::optional<int> dataplane_status_;
+  bool socket_closed_ = false;
+  std::map<pid_t, ZygoteName> zygotes_;
+  std::deque<json> outgoing_;
+
+  TimePoint deadline_;  // of the phase
+  std::optional<TimePoint> run_until_;
+  std::string failure_;  // first reason for a bad end
+  int exit_code_ = kExitOk;
+  bool said_error_ = false;
+  RunFigures last_figures_;
+  json report_;
+  std::string report_text_;
+  bool on_terminal_ = ::isatty(STDOUT_FILENO) == 1;
+  bool start_line_open_ = false;
+};
+
+int Keeper::run() {
+  if (auto status = start(); !status.ok()) {
+    fail(std::string(status.message()), kExitFailure);
+    kill_everything();
+    return finish();
+  }
+  loop();
+  kill_everything();
+  return finish();
+}
+
+absl::Status Keeper::open_signals() {
+  sigset_t set;
+  sigemptyset(&set);
+  for (const int s : {SIGCHLD, SIGINT, SIGTERM, SIGHUP}) sigaddset(&set, s);
+  ::sigprocmask(SIG_BLOCK, &set, nullptr);
+  ::signal(SIGPIPE, SIG_IGN);
+  signals_ = ::signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
+  if (signals_ < 0) return absl::ErrnoToStatus(errno, "signalfd");
+  if (::prctl(PR_SET_CHILD_SUBREAPER, 1) != 0) return absl::ErrnoToStatus(errno, "subreaper");
+  return absl::OkStatus();
+}
+
+absl::Status Keeper::start() {
+  deadline_ = SteadyClock::now() + kStartWithin;
+  if (auto status = open_signals(); !status.ok()) return status;
+  int pair[2];
+  if (::socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) != 0) {
+    return absl::ErrnoToStatus(errno, "socketpair");
+  }
+  socket_ = pair[0];
+  ::fcntl(socket_, F_SETFL, O_NONBLOCK);
+  const absl::Status status = start_dataplane(pair[1]);
+  ::close(pair[1]);
+  return status;
+}
+
+absl::Status Keeper::start_dataplane(int peer) {
+  std::string path = options_.dataplane;
+  if (path.empty()) {
+    auto sibling = sibling_executable("mayfly-dataplane");
+    if (!sibling.ok()) return sibling.status();
+    path = *sibling;
+  }
+  auto config = memfd_with(to_cbor(config_));
+  if (!config.ok()) return config.status();
+  ChildProcess child{{path, "--keeper-fd", "3", "--config-fd", "4", "--run-dir", directory_.path()},
+                     {peer, *config}};
+  auto pid = spawn_child(child);
+  ::close(*config);
+  if (!pid.ok()) return pid.status();
+  dataplane_ = *pid;
+  return directory_.record_dataplane(dataplane_);
+}
+
+void Keeper::loop() {
+  while (!dataplane_status_) {
+    pollfd fds[2] = {{signals_, POLLIN, 0},
+                     {socket_closed_ ? -1 : socket_,
+                      static_cast<short>(outgoing_.empty() ? POLLIN : POLLIN | POLLOUT), 0}};
+    ::poll(fds, 2, poll_timeout_ms(SteadyClock::now()));
+    const TimePoint now = SteadyClock::now();
+    take_messages(now);  // before signals: what a dead dataplane said last still counts
+    take_signals(now);
+    flush_outgoing();
+    check_deadlines(now);
+  }
+  take_messages(SteadyClock::now());
+}
+
+int Keeper::poll_timeout_ms(TimePoint now) const {
+  TimePoint next = now + std::chrono::hours(1);
+  if (phase_ != Phase::running) next = std::min(next, deadline_);
+  if (run_until_) next = std::min(next, *run_until_);
+  const auto ms = std::chrono::ceil<std::chrono::milliseconds>(next - now).count();
+  return static_cast<int>(std::max<int64_t>(0, ms));
+}
+
+// ------------------------------------------------------------------------------------- signals
+
+void Keeper::take_signals(TimePoint now) {
+  signalfd_siginfo info;
+  bool children = false;
+  while (::read(signals_, &info, sizeof info) == sizeof info) {
+    if (info.ssi_signo == SIGCHLD) {
+      children = true;
+    } else {
+      on_stop_signal(now);
+    }
+  }
+  if (children) reap();
+}
+
+void Keeper::on_stop_signal(TimePoint now) {
+  if (phase_ == Phase::running) {
+    begin_drain(now);
+    return;
+  }
+  fail(phase_ == Phase::starting ? "stopped before it was ready" : "stopped without draining",
+       kExitFailure);
+  ::kill(dataplane_, SIGKILL);
+}
+
+void Keeper::begin_drain(TimePoint now) {
+  phase_ = Phase::draining;
+  run_until_.reset();
+  deadline_ = now + kDrainWithin;
+  ::kill(dataplane_, SIGTERM);
+}
+
+void Keeper::reap() {
+  int status;
+  pid_t pid;
+  while ((pid = ::waitpid(-1, &status, WNOHANG)) > 0) on_child_exit(pid, status);
+}
+
+void Keeper::on_child_exit(pid_t pid, int status) {
+  if (pid == dataplane_) {
+    dataplane_status_ = status;
+    return;
+  }
+  const auto it = zygotes_.find(pid);
+  if (it == zygotes_.end()) return;  // an NF whose zygote died before it
+  queue({{"op", "zygote_exited"},
+         {"nf", it->second.nf},
+         {"generation", it->second.generation},
+         {"status", status}});
+  zygotes_.erase(it);
+}
+
+void Keeper::check_deadlines(TimePoint now) {
+  if (run_until_ && now >= *run_until_) begin_drain(now);
+  if (phase_ == Phase::running || now < deadline_ || dataplane_status_) return;
+  fail(phase_ == Phase::starting
+           ? fmt::format("no progress for {} s while starting", kStartWithin.count())
+           : fmt::format("the dataplane did not drain within {} s", kDrainWithin.count()),
+       kExitFailure);
+  ::kill(dataplane_, SIGKILL);
+  deadline_ = now + kDrainWithin;
+}
+
+// ------------------------------------------------------------------------------------ messages
+
+void Keeper::take_messages(TimePoint now) {
+  while (!socket_closed_) {
+    std::vector<int> fds;
+    auto message = receive_message(socket_, fds);
+    if (message.ok()) {
+      on_message(*message, fds, now);
+    } else if (absl::IsNotFound(message.status())) {
+      return;
+    } else if (absl::IsUnavailable(message.status())) {
+      socket_closed_ = true;  // it exits, or is dead: SIGCHLD tells which
+    } else {
+      fail(absl::StrCat("from the dataplane: ", std::string(message.status().message())),
+           kExitFailure);
+      ::kill(dataplane_, SIGKILL);
+      socket_closed_ = true;
+    }
+    for (const int fd : fds) ::close(fd);
+  }
+}
+
+void Keeper::on_message(const json& message, std::vector<int>& fds, TimePoint now) {
+  const std::string op = text_of(message, "op");
+  if (phase_ == Phase::starting) deadline_ = now + kStartWithin;
+  if (op == "start_zygote") {
+    start_zygote(message, fds);
+  } else if (op == "stop_zygote") {
+    stop_zygote(message);
+  } else if (op == "starting") {
+    on_starting(message);
+  } else if (op == "ready") {
+    on_ready(now);
+  } else if (op == "stats") {
+    on_stats(message);
+  } else if (op == "notice") {
+    say(absl::StrCat("note: ", text_of(message, "message")));
+  } else if (op == "error") {
+    said_error_ = true;
+    fail(text_of(message, "message"), kExitBadInput);
+  } else if (op == "report") {
+    on_report(fds);
+  }
+}
+
+void Keeper::start_zygote(const json& message, const std::vector<int>& fds) {
+  const ZygoteName name{text_of(message, "nf"), number_of(message, "generation")};
+  ChildProcess child;
+  child.descriptors = fds;
+  if (const auto argv = message.find("argv"); argv != message.end() && argv->is_array()) {
+    for (const json& arg : *argv) {
+      if (arg.is_string()) child.argv.push_back(arg.get<std::string>());
+    }
+  }
+  auto pid = zygotes_.size() < kZygotesMax ? spawn_child(child)
+                                           : absl::ResourceExhaustedError("too many zygotes");
+  if (pid.ok()) {
+    zygotes_[*pid] = name;
+    queue({{"op", "zygote_started"},
+           {"nf", name.nf},
+           {"generation", name.generation},
+           {"pid", *pid}});
+    return;
+  }
+  say(absl::StrCat("nf ", name.nf, ": ", std::string(pid.status().message())));
+  queue({{"op", "zygote_exited"},
+         {"nf", name.nf},
+         {"generation", name.generation},
+         {"status", W_EXITCODE(127, 0)}});
+}
+
+void Keeper::stop_zygote(const json& message) {
+  const ZygoteName name{text_of(message, "nf"), number_of(message, "generation")};
+  for (const auto& [pid, zygote] : zygotes_) {
+    if (zygote == name) ::kill(pid, SIGKILL);
+  }
+}
+
+void Keeper::on_starting(const json& message) {
+  if (options_.quiet || !on_terminal_) return;
+  fmt::print("\rstarting NFs: {} of {}", number_of(message, "forked"), number_of(message, "of"));
+  std::fflush(stdout);
+  start_line_open_ = true;
+}
+
+void Keeper::end_start_line() {
+  if (start_line_open_) fmt::print("\n");
+  start_line_open_ = false;
+}
+
+void Keeper::on_ready(TimePoint now) {
+  if (phase_ != Phase::starting) return;
+  phase_ = Phase::running;
+  if (options_.run_for) {
+    run_until_ = now + std::chrono::nanoseconds(options_.run_for->n);
+  }
+  say(fmt::format("ready: run '{}', API at {}/api.sock", options_.name, directory_.path()));
+}
+
+void Keeper::on_stats(const json& message) {
+  const RunFigures now = figures_of(message);
+  if (phase_ == Phase::running && now.seconds > last_figures_.seconds) {
+    say(progress_line(last_figures_, now));
+  }
+  last_figures_ = now;
+}
+
+void Keeper::on_report(const std::vector<int>& fds) {
+  auto text = fds.size() == 1 ? read_whole(fds[0])
+                              : absl::InvalidArgumentError("the report came without its memfd");
+  if (text.ok()) report_ = json::parse(*text, nullptr, false);
+  if (!text.ok() || report_.is_discarded() || !report_.is_object()) {
+    report_ = json();
+    fail(text.ok() ? "the dataplane's report is not JSON" : std::string(text.status().message()),
+         kExitFailure);
+    return;
+  }
+  report_text_ = *text;
+}
+
+void Keeper::queue(json message) {
+  if (socket_closed_) return;
+  if (outgoing_.size() == kOutgoingMessagesMax) {
+    fail("the dataplane does not read its messages", kExitFailure);
+    ::kill(dataplane_, SIGKILL);
+    return;
+  }
+  outgoing_.push_back(std::move(message));
+}
+
+void Keeper::flush_outgoing() {
+  while (!outgoing_.empty() && !socket_closed_) {
+    const absl::Status status = send_message(socket_, outgoing_.front());
+    if (absl::IsResourceExhausted(status)) return;
+    outgoing_.pop_front();
+    if (absl::IsUnavailable(status)) outgoing_.clear();
+  }
+}
+
+// ------------------------------------------------------------------------------------- the end
+
+void Keeper::fail(const std::string& message, int code) {
+  if (!failure_.empty()) return;
+  failure_ = message.empty() ? "the dataplane could not start" : message;
+  exit_code_ = code;
+}
+
+void Keeper::say(const std::string& line) {
+  if (options_.quiet) return;
+  end_start_line();
+  fmt::print("{}\n", line);
+  std::fflush(stdout);
+}
+
+// Every process that the kernel lists as our child. NFs become ours when their zygote dies.
+std::vector<pid_t> own_children() {
+  std::ifstream file(fmt::format("/proc/self/task/{}/children", ::getpid()));
+  std::vector<pid_t> children;
+  for (pid_t pid; file >> pid;) children.push_back(pid);
+  return children;
+}
+
+// Until waitpid() says that there is nobody left: killing a zygote hands us its NFs, so one round
+// is not enough.
+void Keeper::kill_everything() {
+  if (dataplane_ > 0 && !dataplane_status_) ::kill(dataplane_, SIGKILL);
+  const TimePoint deadline = SteadyClock::now() + kAllGoneWithin;
+  while (SteadyClock::now() < deadline) {
+    for (const pid_t pid : own_children()) ::kill(pid, SIGKILL);
+    int status;
+    pid_t pid;
+    while ((pid = ::waitpid(-1, &status, WNOHANG)) > 0) {
+      if (pid == dataplane_) dataplane_status_ = status;
+    }
+    if (pid < 0 && errno == ECHILD) return;
+    pollfd wait{signals_, POLLIN, 0};
+    ::poll(&wait, 1, 10);
+    signalfd_siginfo info;
+    while (signals_ >= 0 && ::read(signals_, &info, sizeof info) > 0) {
+    }
+  }
+  fail("some processes could not be killed", kExitFailure);
+}
+
+int Keeper::finish() {
+  end_start_line();
+  if (failure_.empty() && dataplane_status_ &&
+      !(WIFEXITED(*dataplane_status_) && WEXITSTATUS(*dataplane_status_) == 0)) {
+    fail(absl::StrCat("the dataplane (pid ", dataplane_, ") ", describe_exit(*dataplane_status_),
+                      "; every process it had was removed"),
+         kExitFailure);
+  }
+  if (failure_.empty() && report_.is_null()) {
+    fail("the dataplane ended without a report", kExitFailure);
+  }
+  if (!report_.is_null()) {
+    if (!options_.quiet) fmt::print("{}", closing_table(report_));
+    if (report_file_) {
+      if (auto status = report_file_->commit(report_text_); !status.ok()) {
+        fail(std::string(status.message()), kExitFailure);
+      }
+    }
+    if (unaccounted_packets(report_) != 0) {
+      fail("packets are unaccounted for", kExitFailure);
+    }
+  }
+  std::fflush(stdout);
+  if (!failure_.empty()) fmt::print(stderr, "mayfly: {}\n", failure_);
+  if (socket_ >= 0) ::close(socket_);
+  if (signals_ >= 0) ::close(signals_);
+  return exit_code_;
+}
+
+int bad_input(const absl::Status& status) {
+  fmt::print(stderr, "mayfly: {}\n", std::string(status.message()));
+  return kExitBadInput;
+}
+
+}  // namespace
+
+int run_keeper(Config config, const RunOptions& options) {
+  config.name = options.name;
+  raise_soft_limits();
+  if (auto status = check_run_name(options.name); !status.ok()) return bad_input(status);
+  const Preflight checks = check_before_start(config, read_host_facts());
+  for (const std::string& error : checks.errors) fmt::print(stderr, "mayfly: {}\n", error);
+  if (!checks.errors.empty()) return kExitBadInput;
+
+  std::optional<ReportFile> report;
+  if (!options.report_path.empty()) {
+    auto prepared = ReportFile::prepare(options.report_path);
+    if (!prepared.ok()) return bad_input(prepared.status());
+    report.emplace(std::move(*prepared));
+  }
+  auto directory = RunDirectory::acquire(options.name);
+  if (!directory.ok()) return bad_input(directory.status());
+  if (!options.quiet) {
+    fmt::print("{}", options.headline);
+    for (const std::string& note : checks.notes) fmt::print("note: {}\n", note);
+    std::fflush(stdout);
+  }
+  return Keeper(config, options, *directory, report).run();
+}
+
+}  // namespace mayfly
