@@ -117,6 +117,9 @@ absl::StatusOr<int> run(const Arguments& arguments) {
   });
   vswitch.run();
   control_thread.join();
+  ports.clear();
+  arena->reset();
+  stop_eal();
   return exit_code;
 }
 

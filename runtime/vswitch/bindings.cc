@@ -284,18 +284,24 @@ void VSwitch::gate(BindingId b, BindingId predecessor) {
       old.successor != kNone<BindingId>)
     return;
   const uint32_t place = binding.places[0];
-  if ((place & kVacantBit) != 0 || free_vacancies_.empty()) return;
-  if (instances_[place].held != 0) return;  // others have passed already: it serves many flows
+  if (place & kVacantBit) {
+    vacancies_[place & ~kVacantBit].gated = true;
+  } else {
+    // Held packets: it serves other flows already, whose order is not this one's.
+    if (instances_[place].held != 0 || free_vacancies_.empty()) return;
+    vacancies_[make_vacancy(b, 0, SlotId{place})].gated = true;
+  }
   old.successor = b;
-  make_vacancy(b, 0, SlotId{place});
 }
 
 void VSwitch::open_gate(BindingId b) {
   const ChainBinding& binding = bindings_[index(b)];
   if (binding.length == 0 || (binding.places[0] & kVacantBit) == 0) return;
   const uint32_t vacancy = binding.places[0] & ~kVacantBit;
-  if (vacancies_[vacancy].binding == b && vacancies_[vacancy].reserved != kNone<SlotId>)
-    fulfil(vacancy, vacancies_[vacancy].reserved);
+  Vacancy& v = vacancies_[vacancy];
+  if (v.binding != b || !v.gated) return;
+  v.gated = false;
+  if (v.reserved != kNone<SlotId>) fulfil(vacancy, v.reserved);
 }
 
 void VSwitch::free_binding(BindingId b) {

@@ -168,9 +168,14 @@ bool VSwitch::serve_vacancy(NfId id, SlotId slot) {
       free_vacancies_.push_back(vacancy);
       continue;
     }
-    const BindingId b = vacancies_[vacancy].binding;
-    bind_instance(slot, b, vacancies_[vacancy].position);
-    fulfil(vacancy, slot);
+    Vacancy& v = vacancies_[vacancy];
+    bind_instance(slot, v.binding, v.position);
+    if (!v.gated) {
+      fulfil(vacancy, slot);
+    } else {
+      v.reserved = slot;
+      bindings_[index(v.binding)].places[v.position] = kVacantBit | vacancy;
+    }
     return true;
   }
   return false;
@@ -235,6 +240,7 @@ void VSwitch::drop_backlog(uint32_t vacancy, Drop reason) {
 void VSwitch::on_vacancy_timer(uint32_t vacancy, Cycles now) {
   Vacancy& v = vacancies_[vacancy];
   if (v.binding == kNone<BindingId>) return;
+  if (v.reserved != kNone<SlotId>) return;  // it has its instance, and waits for a gate
   if (!v.backing_off) return drop_backlog(vacancy, Drop::pool_empty);
   const ChainBinding& binding = bindings_[index(v.binding)];
   NfRecord& nf = nfs_[index(chains_[index(binding.chain)].nfs[v.position])];

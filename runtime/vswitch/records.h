@@ -80,7 +80,8 @@ static_assert(sizeof(ChainBinding) == 128);
 struct Vacancy {
   BindingId binding = kNone<BindingId>;
   uint8_t position = 0;
-  SlotId reserved = kNone<SlotId>;  // already bound here, once the predecessor is drained
+  bool gated = false;               // closed until the predecessor is drained; then `reserved`,
+  SlotId reserved = kNone<SlotId>;  // if it is bound here by then, takes the packets
   bool backing_off = false;         // its NF keeps crashing here: no instance for a while
   bool queued = false;    // in its NF's queue for instances
   uint32_t first = 0xffffffff;  // backlog: BufferIds linked by PacketMeta::link

@@ -182,7 +182,7 @@ TEST_F(TenantTest, TwoHundredChangesUnderTrafficLoseNobodysPacket) {
     turn();
     if (round % 4 == 3) run_nfs();
   }
-  settle();
+  for (int i = 0; i < 10; ++i) settle();  // each change waits for the one before to drain
   EXPECT_EQ(vswitch_->ledger().dropped(), 0u);
   EXPECT_EQ(vswitch_->ledger().held(), 0);
   EXPECT_EQ(port(1).out.size(), sent);
