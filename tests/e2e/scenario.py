@@ -59,7 +59,7 @@ class Scenario(unittest.TestCase):
 
     def eventually(self, condition, seconds, what):
         """Polls until `condition()` is true and returns its value."""
-        deadline = time.monotonic() + seconds
+        deadline = time.monotonic() + seconds * mayfly.stretch()
         while True:
             value = condition()
             if value:

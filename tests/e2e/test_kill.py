@@ -5,13 +5,13 @@ import random
 import time
 
 import scenario
-from mayfly import GONE_SECONDS
+from mayfly import GONE_SECONDS, stretch
 
 CONFIG = """
 cores: { vswitch: 0, nfs: [1] }
 memory: { packets: 8192 }
 ports:
-  - { name: load, gen: { flows: 20, first_vlan: 100, size: 64, rate: 100kpps } }
+  - { name: load, gen: { flows: 20, first_vlan: 100, size: 64, rate: 50kpps } }
 nfs:
   count: { image: counter, pool: { idle: 8, max: 64 } }
   sign:  { image: signature, pool: { idle: 8, max: 64 } }
@@ -33,7 +33,7 @@ class Kill(scenario.Scenario):
 
     def flowing(self, run, seconds=1.0):
         """All 20 flows pass both NFs again: every bound instance's count grows."""
-        deadline = time.monotonic() + seconds
+        deadline = time.monotonic() + seconds * stretch()
         first = None
         while True:
             now = self.instances(run)
@@ -64,8 +64,10 @@ class Kill(scenario.Scenario):
         report = run.stop()
         self.assertEqual(report["nfs"]["deaths"], 2 * REPEAT)
         self.drops(report, *LOST)
-        lost = sum(report["packets"]["drops"].values())
-        # 128 in an input ring and 128 in an output ring is all that a death could cost.
+        # 128 in an input ring and 128 in an output ring is all that a death could cost; a ring that
+        # is full because the machine is busy is another matter.
+        drops = report["packets"]["drops"]
+        lost = sum(drops.values()) - drops.get("nf_ring_full", 0)
         self.assertLess(lost, 2 * REPEAT * 256, report["packets"])
 
     def test_many_nfs_at_once(self):
@@ -100,10 +102,10 @@ class Kill(scenario.Scenario):
             (dataplane,) = run.pids("dataplane")
             run.kill(dataplane)
             begin = time.monotonic()
-            status = run.process.wait(GONE_SECONDS + 5)
+            status = run.process.wait(30)
             seconds = time.monotonic() - begin
             self.assertNotEqual(status, 0)
-            self.assertLess(seconds, GONE_SECONDS)
+            self.assertLess(seconds, GONE_SECONDS * stretch())
             self.assertEqual(run.leftovers(0), [])
             self.assertIn("killed by signal 9", run.output())
         run.start()

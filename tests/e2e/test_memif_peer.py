@@ -14,8 +14,8 @@ ports:
   - {{ name: left,  dev: "net_memif0,role=server,id=0,socket-abstract=no,socket={folder}/left" }}
   - {{ name: right, dev: "net_memif1,role=server,id=0,socket-abstract=no,socket={folder}/right" }}
 nfs:
-  count: {{ image: counter, pool: {{ idle: 4, max: 64 }} }}
-  sign:  {{ image: signature, pool: {{ idle: 4, max: 64 }} }}
+  count: {{ image: counter, pool: {{ idle: 64, max: 128 }} }}
+  sign:  {{ image: signature, pool: {{ idle: 64, max: 128 }} }}
 chains:
   pass: {{ nfs: [count, sign] }}
 flows:
@@ -41,7 +41,8 @@ class TestpmdOverMemif(scenario.Scenario):
              "--no-pci", f"--file-prefix=mayfly-peer-{os.getpid()}",
              f"--vdev=net_memif0,role=client,id=0,socket-abstract=no,socket={folder}/left",
              f"--vdev=net_memif1,role=client,id=0,socket-abstract=no,socket={folder}/right",
-             "--", "-i", "--forward-mode=flowgen", "--total-num-mbufs=8192", "--no-mlockall"],
+             "--", "-i", "--forward-mode=flowgen", "--flowgen-flows=32",
+             "--total-num-mbufs=8192", "--no-mlockall"],
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True))
         self.addCleanup(testpmd.stdin.close)
         self.addCleanup(testpmd.stdout.close)

@@ -124,17 +124,23 @@ class TwoHundredTenants(scenario.Scenario):
             self.assertGreater(min(rates), 1)
 
     def rate_within_5_percent(self):
-        """UDP at twice the rate: what arrives, in frame bytes, is the rate."""
-        payload, frame = 1400, 1400 + 8 + 20 + 14
+        """UDP at twice the rate: what arrives, in frame bytes, is the rate. More is never excused;
+        less may be the sender's doing on a busy machine, so it may try again."""
         for direction in ([], ["-R"]):
-            client = self.sides.iperf(self.LIMITED, self.ports[0], "-u", "-l", str(payload), "-b",
-                                      f"{2 * self.LIMIT_MBPS}M", "-t", "5", *direction)
-            end = json.loads(client.communicate()[0])["end"]
-            total = end["sum"]
-            arrived = (total["packets"] - total["lost_packets"]) * frame * 8
-            mbps = arrived / total["seconds"] / 1e6
-            print(f"rate_limit of {self.LIMIT_MBPS} Mb/s {direction}: {mbps:.2f} Mb/s")
-            self.assertAlmostEqual(mbps, self.LIMIT_MBPS, delta=0.05 * self.LIMIT_MBPS)
+            for _ in range(3):
+                mbps = self.udp_mbps(2 * self.LIMIT_MBPS, direction)
+                print(f"rate_limit of {self.LIMIT_MBPS} Mb/s {direction}: {mbps:.2f} Mb/s")
+                self.assertLess(mbps, 1.05 * self.LIMIT_MBPS)
+                if mbps > 0.95 * self.LIMIT_MBPS:
+                    break
+            self.assertGreater(mbps, 0.95 * self.LIMIT_MBPS)
+
+    def udp_mbps(self, offered_mbps, direction):
+        payload, frame = 1400, 1400 + 8 + 20 + 14
+        client = self.sides.iperf(self.LIMITED, self.ports[0], "-u", "-l", str(payload), "-b",
+                                  f"{offered_mbps}M", "-t", "5", *direction)
+        total = json.loads(client.communicate()[0])["end"]["sum"]
+        return (total["packets"] - total["lost_packets"]) * frame * 8 / total["seconds"] / 1e6
 
 
 if __name__ == "__main__":

@@ -52,7 +52,8 @@ class Waking(scenario.Scenario):
 
     def test_parked_nfs_use_no_cpu(self):
         """Two hundred idle instances and no traffic: not one of them is ever scheduled."""
-        config = CONFIG.format(dispatch="futex", batch=8, aging="200us", own="", rate="1pps", flows=1)
+        config = CONFIG.format(dispatch="futex", batch=8, aging="200us", own="", rate="1pps",
+                               flows=1)
         run = self.start(config)
         self.eventually(lambda: len(run.pids("nf")) >= 200, 20, "the pool is full")
         parked = [row["pid"] for row in run.get("/v1/nfs") if row["state"] == "idle"]

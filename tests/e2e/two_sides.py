@@ -6,10 +6,14 @@ The two sides share one IP subnet (10.77.0.0/16): Mayfly is a wire with network 
 """
 import hashlib
 import os
+import socket
+import struct
 import subprocess
 import threading
+import time
 
 import netns
+from capture import checksum
 
 SERVER = "10.77.255.1"
 
@@ -37,8 +41,9 @@ class TwoSides:
     @staticmethod
     def flows(chain):
         """Both sides of a tenant, by its address, meet in the same instances."""
-        return (f"  - {{ match: {{ port: lan }}, instance_per: src_ip, chain: {chain}, out: wan }}\n"
-                f"  - {{ match: {{ port: wan }}, instance_per: dst_ip, chain: {chain}, out: lan }}\n")
+        rule = "  - {{ match: {{ port: {} }}, instance_per: {}, chain: {}, out: {} }}\n"
+        return rule.format("lan", "src_ip", chain, "wan") + rule.format("wan", "dst_ip", chain,
+                                                                        "lan")
 
     def web_server(self, folder, ports):
         """nginx with `folder` as its root; returns when it answers."""
@@ -102,12 +107,37 @@ class TwoSides:
             thread.join()
         return results
 
-    def ping(self, tenant=0, count=5, interval=0.05):
-        """Answers received."""
-        done = self.client.sh("ping", "-q", "-c", str(count), "-i", str(interval), "-W", "2", "-I",
-                              self.tenants[tenant], SERVER, check=False)
-        received = [w for w in done.stdout.split(",") if "received" in w]
-        return int(received[0].split()[0]) if received else 0
+    def ping(self, tenant=0, count=5, interval=0.05, seconds=2.0):
+        """Sends ICMP echo requests from the tenant's address; how many the server's kernel
+        answered."""
+        raw = self.client.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_ICMP)
+        try:
+            raw.bind((self.tenants[tenant], 0))
+            waiting = set()
+            for sequence in range(count):
+                body = struct.pack(">HH", tenant, sequence) + b"mayfly" * 8
+                echo = struct.pack(">BBH", 8, 0, checksum(b"\x08\0\0\0" + body)) + body
+                raw.sendto(echo, (SERVER, 0))
+                waiting.add(sequence)
+                self._take_answers(raw, tenant, waiting, interval)
+            self._take_answers(raw, tenant, waiting, seconds)
+            return count - len(waiting)
+        finally:
+            raw.close()
+
+    @staticmethod
+    def _take_answers(raw, tenant, waiting, seconds):
+        end = time.monotonic() + seconds
+        while waiting and (left := end - time.monotonic()) > 0:
+            raw.settimeout(left)
+            try:
+                packet = raw.recv(2048)
+            except TimeoutError:
+                return
+            icmp = packet[(packet[0] & 15) * 4:]
+            identifier, sequence = struct.unpack(">HH", icmp[4:8])
+            if icmp[0] == 0 and identifier == tenant and checksum(icmp) == 0:
+                waiting.discard(sequence)
 
     def iperf(self, tenant, port, *arguments):
         """iperf3's own JSON."""
