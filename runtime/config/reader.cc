@@ -180,8 +180,8 @@ std::vector<Value> Value::list(std::string_view item_label, size_t min, size_t m
 Map::Map(const Value& value, std::vector<std::string_view> known) : value_(value) {
   if (!value) return;
   if (!value.is(YamlKind::map)) {
-    value.error(fmt::format("this is {}; expected a map with {}", describe(value.node()->kind),
-                            joined(known, "and")));
+    value.error(fmt::format("this is {}; expected a map{}{}", describe(value.node()->kind),
+                            known.empty() ? "" : " with ", joined(known, "and")));
     return;
   }
   for (const YamlKey& key : value.node()->keys) {
