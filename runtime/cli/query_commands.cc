@@ -24,7 +24,7 @@ absl::StatusOr<json> fetch(const std::string& run, const std::string& path) {
 std::string cell(const json& row, const char* key) {
   const auto it = row.find(key);
   if (it == row.end() || it->is_null()) return "-";
-  if (it->is_string()) return it->get<std::string>();
+  if (it->is_string()) return it->get<std::string>().empty() ? "-" : it->get<std::string>();
   return it->dump(-1, ' ', false, json::error_handler_t::replace);
 }
 
@@ -110,11 +110,14 @@ int flow_list_command(const QueryCommand& command) {
     cursor = next->get<uint64_t>();
   }
   if (command.json) return print_json({{"flows", flows}, {"total", total}});
-  std::vector<Column> columns;
-  if (!flows.empty() && flows[0].is_object()) {
-    for (const auto& [key, value] : flows[0].items()) columns.push_back({key.c_str(), key.c_str()});
-  }
-  print_table(flows, columns);
+  print_table(flows, {{"flow", "FLOW"},
+                      {"port", "PORT"},
+                      {"chain", "CHAIN"},
+                      {"tenant", "TENANT"},
+                      {"instance", "INSTANCE"},
+                      {"packets", "PACKETS"},
+                      {"bytes", "BYTES"},
+                      {"idle_ms", "IDLE MS"}});
   fmt::print("{} of {} flows\n", flows.size(), total);
   return kExitOk;
 }

@@ -6,17 +6,14 @@
 #include <sys/prctl.h>
 #include <sys/signalfd.h>
 #include <sys/socket.h>
-#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include <cerrno>
 #include <chrono>
 #include <csignal>
-#include <cstring>
 #include <deque>
 #include <fstream>
-#include <map>
 
 #include "absl/strings/str_cat.h"
 #include "fmt/format.h"
@@ -25,9 +22,10 @@
 #include "runtime/keeper/preflight.h"
 #include "runtime/keeper/progress.h"
 #include "runtime/keeper/protocol.h"
-#include "runtime/keeper/report_file.h"
 #include "runtime/keeper/run_directory.h"
+#include "runtime/keeper/run_outcome.h"
 #include "runtime/keeper/spawn.h"
+#include "runtime/keeper/spawned_zygotes.h"
 
 namespace mayfly {
 namespace {
@@ -40,8 +38,6 @@ constexpr auto kStartWithin = std::chrono::seconds(120);  // without a sign of p
 constexpr auto kDrainWithin = std::chrono::seconds(15);
 constexpr auto kAllGoneWithin = std::chrono::seconds(5);
 constexpr size_t kOutgoingMessagesMax = 4096;
-constexpr size_t kZygotesMax = 4096;
-constexpr off_t kReportBytesMax = 64 << 20;
 
 absl::StatusOr<int> memfd_with(const std::vector<uint8_t>& bytes) {
   const int fd = ::memfd_create("mayfly-config", MFD_CLOEXEC);
@@ -58,46 +54,6 @@ absl::StatusOr<int> memfd_with(const std::vector<uint8_t>& bytes) {
   ::lseek(fd, 0, SEEK_SET);
   return fd;
 }
-
-absl::StatusOr<std::string> read_whole(int fd) {
-  struct stat info;
-  if (::fstat(fd, &info) != 0) return absl::ErrnoToStatus(errno, "the report's memfd");
-  if (!S_ISREG(info.st_mode) || info.st_size > kReportBytesMax) {
-    return absl::InvalidArgumentError("the report is not a memfd of reasonable size");
-  }
-  std::string text(static_cast<size_t>(info.st_size), '\0');
-  for (size_t done = 0; done < text.size();) {
-    const ssize_t size =
-        ::pread(fd, text.data() + done, text.size() - done, static_cast<off_t>(done));
-    if (size <= 0) return absl::DataLossError("the report ends early");
-    done += static_cast<size_t>(size);
-  }
-  return text;
-}
-
-std::string text_of(const json& message, const char* key) {
-  const auto it = message.find(key);
-  return it != message.end() && it->is_string() ? it->get<std::string>() : "";
-}
-
-uint64_t number_of(const json& message, const char* key) {
-  const auto it = message.find(key);
-  return it != message.end() && it->is_number_unsigned() ? it->get<uint64_t>() : 0;
-}
-
-std::string describe_exit(int status) {
-  if (WIFSIGNALED(status)) {
-    return absl::StrCat("was killed by signal ", WTERMSIG(status), " (",
-                        ::strsignal(WTERMSIG(status)), ")");
-  }
-  return absl::StrCat("exited with status ", WEXITSTATUS(status));
-}
-
-struct ZygoteName {
-  std::string nf;
-  uint64_t generation = 0;
-  auto operator<=>(const ZygoteName&) const = default;
-};
 
 class Keeper {
  public:
@@ -126,15 +82,13 @@ class Keeper {
   void take_messages(TimePoint now);
   void on_message(const json& message, std::vector<int>& fds, TimePoint now);
   void start_zygote(const json& message, const std::vector<int>& fds);
-  void stop_zygote(const json& message);
   void on_starting(const json& message);
   void on_ready(TimePoint now);
   void on_stats(const json& message);
-  void on_report(const std::vector<int>& fds);
 
   void queue(json message);
   void flush_outgoing();
-  void fail(const std::string& message, int code);
+  void give_up(const std::string& message);
   void say(const std::string& line);
   void end_start_line();
 
@@ -152,28 +106,23 @@ class Keeper {
   pid_t dataplane_ = -1;
   std::optional<int> dataplane_status_;
   bool socket_closed_ = false;
-  std::map<pid_t, ZygoteName> zygotes_;
+  SpawnedZygotes zygotes_;
   std::deque<json> outgoing_;
 
   TimePoint deadline_;  // of the phase
   std::optional<TimePoint> run_until_;
-  std::string failure_;  // first reason for a bad end
-  int exit_code_ = kExitOk;
-  bool said_error_ = false;
+  RunOutcome outcome_;
   RunFigures last_figures_;
-  json report_;
-  std::string report_text_;
   bool on_terminal_ = ::isatty(STDOUT_FILENO) == 1;
   bool start_line_open_ = false;
 };
 
 int Keeper::run() {
   if (auto status = start(); !status.ok()) {
-    fail(std::string(status.message()), kExitFailure);
-    kill_everything();
-    return finish();
+    give_up(std::string(status.message()));
+  } else {
+    loop();
   }
-  loop();
   kill_everything();
   return finish();
 }
@@ -265,9 +214,7 @@ void Keeper::on_stop_signal(TimePoint now) {
     begin_drain(now);
     return;
   }
-  fail(phase_ == Phase::starting ? "stopped before it was ready" : "stopped without draining",
-       kExitFailure);
-  ::kill(dataplane_, SIGKILL);
+  give_up(phase_ == Phase::starting ? "stopped before it was ready" : "stopped without draining");
 }
 
 void Keeper::begin_drain(TimePoint now) {
@@ -286,25 +233,17 @@ void Keeper::reap() {
 void Keeper::on_child_exit(pid_t pid, int status) {
   if (pid == dataplane_) {
     dataplane_status_ = status;
-    return;
-  }
-  const auto it = zygotes_.find(pid);
-  if (it == zygotes_.end()) return;  // an NF whose zygote died before it
-  queue({{"op", "zygote_exited"},
-         {"nf", it->second.nf},
-         {"generation", it->second.generation},
-         {"status", status}});
-  zygotes_.erase(it);
+  } else if (auto told = zygotes_.on_exit(pid, status)) {
+    queue(std::move(*told));
+  }  // else an NF whose zygote died before it
 }
 
 void Keeper::check_deadlines(TimePoint now) {
   if (run_until_ && now >= *run_until_) begin_drain(now);
   if (phase_ == Phase::running || now < deadline_ || dataplane_status_) return;
-  fail(phase_ == Phase::starting
-           ? fmt::format("no progress for {} s while starting", kStartWithin.count())
-           : fmt::format("the dataplane did not drain within {} s", kDrainWithin.count()),
-       kExitFailure);
-  ::kill(dataplane_, SIGKILL);
+  give_up(phase_ == Phase::starting
+              ? fmt::format("no progress for {} s while starting", kStartWithin.count())
+              : fmt::format("the dataplane did not drain within {} s", kDrainWithin.count()));
   deadline_ = now + kDrainWithin;
 }
 
@@ -321,9 +260,7 @@ void Keeper::take_messages(TimePoint now) {
     } else if (absl::IsUnavailable(message.status())) {
       socket_closed_ = true;  // it exits, or is dead: SIGCHLD tells which
     } else {
-      fail(absl::StrCat("from the dataplane: ", std::string(message.status().message())),
-           kExitFailure);
-      ::kill(dataplane_, SIGKILL);
+      give_up(absl::StrCat("from the dataplane: ", std::string(message.status().message())));
       socket_closed_ = true;
     }
     for (const int fd : fds) ::close(fd);
@@ -331,12 +268,12 @@ void Keeper::take_messages(TimePoint now) {
 }
 
 void Keeper::on_message(const json& message, std::vector<int>& fds, TimePoint now) {
-  const std::string op = text_of(message, "op");
+  const std::string op = text_in(message, "op");
   if (phase_ == Phase::starting) deadline_ = now + kStartWithin;
   if (op == "start_zygote") {
     start_zygote(message, fds);
   } else if (op == "stop_zygote") {
-    stop_zygote(message);
+    zygotes_.stop(message);
   } else if (op == "starting") {
     on_starting(message);
   } else if (op == "ready") {
@@ -344,51 +281,23 @@ void Keeper::on_message(const json& message, std::vector<int>& fds, TimePoint no
   } else if (op == "stats") {
     on_stats(message);
   } else if (op == "notice") {
-    say(absl::StrCat("note: ", text_of(message, "message")));
+    say(absl::StrCat("note: ", text_in(message, "message")));
   } else if (op == "error") {
-    said_error_ = true;
-    fail(text_of(message, "message"), kExitBadInput);
+    outcome_.fail(text_in(message, "message"), kExitBadInput);
   } else if (op == "report") {
-    on_report(fds);
+    outcome_.take_report(fds);
   }
 }
 
 void Keeper::start_zygote(const json& message, const std::vector<int>& fds) {
-  const ZygoteName name{text_of(message, "nf"), number_of(message, "generation")};
-  ChildProcess child;
-  child.descriptors = fds;
-  if (const auto argv = message.find("argv"); argv != message.end() && argv->is_array()) {
-    for (const json& arg : *argv) {
-      if (arg.is_string()) child.argv.push_back(arg.get<std::string>());
-    }
-  }
-  auto pid = zygotes_.size() < kZygotesMax ? spawn_child(child)
-                                           : absl::ResourceExhaustedError("too many zygotes");
-  if (pid.ok()) {
-    zygotes_[*pid] = name;
-    queue({{"op", "zygote_started"},
-           {"nf", name.nf},
-           {"generation", name.generation},
-           {"pid", *pid}});
-    return;
-  }
-  say(absl::StrCat("nf ", name.nf, ": ", std::string(pid.status().message())));
-  queue({{"op", "zygote_exited"},
-         {"nf", name.nf},
-         {"generation", name.generation},
-         {"status", W_EXITCODE(127, 0)}});
-}
-
-void Keeper::stop_zygote(const json& message) {
-  const ZygoteName name{text_of(message, "nf"), number_of(message, "generation")};
-  for (const auto& [pid, zygote] : zygotes_) {
-    if (zygote == name) ::kill(pid, SIGKILL);
-  }
+  SpawnedZygotes::Started started = zygotes_.start(message, fds);
+  if (!started.complaint.empty()) say(started.complaint);
+  queue(std::move(started.answer));
 }
 
 void Keeper::on_starting(const json& message) {
   if (options_.quiet || !on_terminal_) return;
-  fmt::print("\rstarting NFs: {} of {}", number_of(message, "forked"), number_of(message, "of"));
+  fmt::print("\rstarting NFs: {} of {}", number_in(message, "forked"), number_in(message, "of"));
   std::fflush(stdout);
   start_line_open_ = true;
 }
@@ -415,25 +324,10 @@ void Keeper::on_stats(const json& message) {
   last_figures_ = now;
 }
 
-void Keeper::on_report(const std::vector<int>& fds) {
-  auto text = fds.size() == 1 ? read_whole(fds[0])
-                              : absl::InvalidArgumentError("the report came without its memfd");
-  if (text.ok()) report_ = json::parse(*text, nullptr, false);
-  if (!text.ok() || report_.is_discarded() || !report_.is_object()) {
-    report_ = json();
-    fail(text.ok() ? "the dataplane's report is not JSON" : std::string(text.status().message()),
-         kExitFailure);
-    return;
-  }
-  report_text_ = *text;
-}
-
 void Keeper::queue(json message) {
   if (socket_closed_) return;
   if (outgoing_.size() == kOutgoingMessagesMax) {
-    fail("the dataplane does not read its messages", kExitFailure);
-    ::kill(dataplane_, SIGKILL);
-    return;
+    return give_up("the dataplane does not read its messages");
   }
   outgoing_.push_back(std::move(message));
 }
@@ -449,10 +343,10 @@ void Keeper::flush_outgoing() {
 
 // ------------------------------------------------------------------------------------- the end
 
-void Keeper::fail(const std::string& message, int code) {
-  if (!failure_.empty()) return;
-  failure_ = message.empty() ? "the dataplane could not start" : message;
-  exit_code_ = code;
+// The dataplane has to go, now; loop() ends when it is dead.
+void Keeper::give_up(const std::string& message) {
+  outcome_.fail(message, kExitFailure);
+  if (dataplane_ > 0 && !dataplane_status_) ::kill(dataplane_, SIGKILL);
 }
 
 void Keeper::say(const std::string& line) {
@@ -489,36 +383,16 @@ void Keeper::kill_everything() {
     while (signals_ >= 0 && ::read(signals_, &info, sizeof info) > 0) {
     }
   }
-  fail("some processes could not be killed", kExitFailure);
+  outcome_.fail("some processes could not be killed", kExitFailure);
 }
 
 int Keeper::finish() {
   end_start_line();
-  if (failure_.empty() && dataplane_status_ &&
-      !(WIFEXITED(*dataplane_status_) && WEXITSTATUS(*dataplane_status_) == 0)) {
-    fail(absl::StrCat("the dataplane (pid ", dataplane_, ") ", describe_exit(*dataplane_status_),
-                      "; every process it had was removed"),
-         kExitFailure);
-  }
-  if (failure_.empty() && report_.is_null()) {
-    fail("the dataplane ended without a report", kExitFailure);
-  }
-  if (!report_.is_null()) {
-    if (!options_.quiet) fmt::print("{}", closing_table(report_));
-    if (report_file_) {
-      if (auto status = report_file_->commit(report_text_); !status.ok()) {
-        fail(std::string(status.message()), kExitFailure);
-      }
-    }
-    if (unaccounted_packets(report_) != 0) {
-      fail("packets are unaccounted for", kExitFailure);
-    }
-  }
-  std::fflush(stdout);
-  if (!failure_.empty()) fmt::print(stderr, "mayfly: {}\n", failure_);
+  if (dataplane_status_) outcome_.dataplane_ended(dataplane_, *dataplane_status_);
+  const int code = outcome_.conclude(report_file_, options_.quiet);
   if (socket_ >= 0) ::close(socket_);
   if (signals_ >= 0) ::close(signals_);
-  return exit_code_;
+  return code;
 }
 
 int bad_input(const absl::Status& status) {

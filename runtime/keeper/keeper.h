@@ -17,6 +17,7 @@
 #include "absl/status/statusor.h"
 #include "runtime/base/types.h"
 #include "runtime/config/config.h"
+#include "runtime/keeper/run_outcome.h"
 
 namespace mayfly {
 
@@ -28,10 +29,6 @@ struct RunOptions {
   std::string headline;          // printed once the checks have passed
   std::string dataplane;         // executable; empty: mayfly-dataplane beside this one
 };
-
-inline constexpr int kExitOk = 0;
-inline constexpr int kExitFailure = 1;   // at run time
-inline constexpr int kExitBadInput = 2;  // before anything was started
 
 // Checks, runs, cleans up, prints. The exit code.
 int run_keeper(Config config, const RunOptions& options);

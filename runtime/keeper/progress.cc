@@ -172,7 +172,7 @@ std::string progress_line(const RunFigures& before, const RunFigures& now) {
     return std::max(0.0, (b * now.seconds - a * before.seconds) / span);
   };
   return fmt::format(
-      "{:>4.0f}s  in {:6.3f}  out {:6.3f} Mpps {:6.3f} Gb/s  drop {}/s  p50 {} p99 {}  "
+      "{:>5.1f}s  in {:6.3f}  out {:6.3f} Mpps {:6.3f} Gb/s  drop {}/s  p50 {} p99 {}  "
       "wakes {}/s  NFs {}/{}  CPU {:.0f}/{:.0f} %",
       now.seconds, per_second(before.rx, now.rx) / 1e6, per_second(before.tx, now.tx) / 1e6,
       recent(before.gbps, now.gbps), thousands(per_second(before.drops, now.drops)),

@@ -10,22 +10,27 @@ namespace mayfly {
 
 class ReportFile {
  public:
-  // Makes FILE.PID.tmp beside FILE and reserves room in it, so that a bad path, a missing right or
-  // a full disk is an error now. FILE may also be a device or pipe (/dev/stdout): written directly.
+  // Makes a file without a name in FILE's directory and reserves room in it, so that a bad path, a
+  // missing right or a full disk is an error now, and a killed keeper leaves nothing. (Where the
+  // file system has no such files it is FILE.PID.tmp.) FILE may also be a device or a pipe
+  // (/dev/stdout): written directly.
   static absl::StatusOr<ReportFile> prepare(const std::string& path);
 
   ReportFile(ReportFile&& other) noexcept;
   ReportFile(const ReportFile&) = delete;
   ReportFile& operator=(const ReportFile&) = delete;
-  ~ReportFile();  // removes the temporary file if commit() was not reached
+  ~ReportFile();  // leaves FILE as it was if commit() was not reached
 
-  absl::Status commit(const std::string& text);  // write, sync, rename over FILE
+  absl::Status commit(const std::string& text);  // write, sync, replace FILE
 
  private:
-  ReportFile(std::string path, std::string temporary, int fd)
-      : path_(std::move(path)), temporary_(std::move(temporary)), fd_(fd) {}
+  enum class Kind { device, nameless, named };
 
-  std::string path_, temporary_;  // temporary_ empty: `fd_` is the device itself
+  ReportFile(std::string path, Kind kind, int fd);
+  absl::Status name_it();
+
+  std::string path_, temporary_;
+  Kind kind_;
   int fd_ = -1;
 };
 

@@ -14,6 +14,7 @@
 #include <cstring>
 #include <filesystem>
 #include <fstream>
+#include <optional>
 #include <thread>
 
 #include "absl/strings/str_cat.h"
@@ -71,18 +72,24 @@ std::string process_start_time(pid_t pid) {
   return line.substr(at + 1, line.find(' ', at + 1) - at - 1);
 }
 
+// The recorded dataplane, if that process is still there.
+std::optional<pid_t> old_dataplane(const std::string& record) {
+  const std::string line = read_line(record);
+  const size_t space = line.find(' ');
+  if (space == std::string::npos) return std::nullopt;
+  const pid_t pid = static_cast<pid_t>(std::strtol(line.c_str(), nullptr, 10));
+  const std::string started = line.substr(space + 1);
+  if (pid <= 1 || started.empty() || process_start_time(pid) != started) return std::nullopt;
+  return pid;
+}
+
 // The kernel kills a dataplane whose keeper died, but tearing down its memory and ports takes it
 // a while: a successor that did not wait would find them in use.
 void await_old_dataplane(const std::string& record) {
-  const std::string line = read_line(record);
-  const size_t space = line.find(' ');
-  if (space == std::string::npos) return;
-  const pid_t pid = static_cast<pid_t>(std::strtol(line.c_str(), nullptr, 10));
-  const std::string started = line.substr(space + 1);
-  if (pid <= 1 || started.empty()) return;
   const auto deadline = std::chrono::steady_clock::now() + kOldDataplaneEnds;
-  while (process_start_time(pid) == started && std::chrono::steady_clock::now() < deadline) {
-    ::kill(pid, SIGKILL);
+  while (const auto pid = old_dataplane(record)) {
+    if (std::chrono::steady_clock::now() > deadline) return;
+    ::kill(*pid, SIGKILL);
     std::this_thread::sleep_for(std::chrono::milliseconds(5));
   }
 }
@@ -136,6 +143,15 @@ void remove_dpdk_leftovers(const std::string& name) {
   remove_hugepage_files(prefix);
 }
 
+// For who holds its lock; the lock file goes last, it is what protects the rest.
+void remove_run(const std::string& name, const std::string& path) {
+  remove_dpdk_leftovers(name);
+  remove_contents(path, true);
+  std::error_code ignored;
+  fs::remove(path + "/lock", ignored);
+  fs::remove(path, ignored);
+}
+
 absl::Status held_by_another(const std::string& name, const std::string& lock) {
   const std::string pid = read_line(lock);
   return absl::FailedPreconditionError(
@@ -164,6 +180,23 @@ absl::StatusOr<int> open_lock(const std::string& name, const std::string& lock) 
     return -1;
   }
   return fd;
+}
+
+// Leftovers of runs of other names whose keeper and dataplane are both gone. What is not certain
+// stays for the next start of that name.
+void clear_dead_runs(const std::string& but_name) {
+  std::error_code ignored;
+  for (const auto& entry : fs::directory_iterator(base_directory(), ignored)) {
+    const std::string name = entry.path().filename(), lock = entry.path() / "lock";
+    if (name == but_name || !check_run_name(name).ok()) continue;
+    if (!is_private_directory(entry.path())) continue;
+    const int fd = ::open(lock.c_str(), O_RDWR | O_CLOEXEC | O_NOFOLLOW);
+    if (fd < 0) continue;
+    if (::flock(fd, LOCK_EX | LOCK_NB) == 0 && !old_dataplane(entry.path() / "dataplane")) {
+      remove_run(name, entry.path());
+    }
+    ::close(fd);
+  }
 }
 
 absl::Status write_pid(int fd) {
@@ -223,6 +256,7 @@ absl::StatusOr<RunDirectory> RunDirectory::acquire(const std::string& name) {
     await_old_dataplane(absl::StrCat(path, "/dataplane"));
     remove_contents(path, true);
     remove_dpdk_leftovers(name);
+    clear_dead_runs(name);
     return run;
   }
   return absl::UnavailableError(absl::StrCat(path, " keeps vanishing; is something removing it?"));
@@ -235,11 +269,7 @@ RunDirectory::RunDirectory(RunDirectory&& other) noexcept
 
 RunDirectory::~RunDirectory() {
   if (lock_fd_ < 0) return;
-  remove_dpdk_leftovers(name_);
-  std::error_code ignored;
-  remove_contents(path_, true);
-  fs::remove(absl::StrCat(path_, "/lock"), ignored);  // last: it is what protects the rest
-  fs::remove(path_, ignored);
+  remove_run(name_, path_);
   ::close(lock_fd_);
 }
 

@@ -6,7 +6,7 @@
 //     dataplane  pid and start time of the dataplane, for a successor to wait for its end
 //
 // The kernel frees the lock when the keeper dies, however it dies; so a directory with a free lock
-// is a leftover, and the next keeper of that name clears it, together with what DPDK left under
+// is a leftover, and the next keeper (of any name) clears it, together with what DPDK left under
 // the run's file prefix (mayfly-NAME): its runtime directory and its hugetlbfs files.
 #pragma once
 

@@ -82,6 +82,13 @@ class KeeperRun {
     return pid;
   }
   std::string report_path() const { return base_ + ".json"; }
+  bool left_a_file() const {
+    for (const auto& entry : fs::directory_iterator(fs::path(base_).parent_path())) {
+      const std::string file = entry.path().filename();
+      if (file.rfind(name_ + ".json", 0) == 0) return true;
+    }
+    return false;
+  }
   bool directory_exists() const { return fs::exists(run_directory_path(name_)); }
 
  private:
@@ -201,7 +208,10 @@ TEST(Keeper, AKilledKeeperTakesEverybodyAlong) {
   run.signal(SIGKILL);
   // wait() reads standard error to its end, which comes when its last holder is dead.
   EXPECT_EQ(run.wait().status, -SIGKILL);
-  EXPECT_TRUE(run.directory_exists());  // for the next start to clear
+  EXPECT_TRUE(run.directory_exists());
+  EXPECT_EQ(KeeperRun("ready term report exit0", millis(10)).wait().status, 0);
+  EXPECT_FALSE(run.directory_exists()) << "the next start clears it, whatever its own name";
+  EXPECT_FALSE(run.left_a_file());
 }
 
 TEST(Keeper, ZygotesThatFailOrStopAreReported) {

@@ -83,7 +83,7 @@ TEST(Progress, RatesAreThoseSinceTheLastLine) {
   before.drops = 0, now.drops = 200;
   before.cpu_vswitch = 0.5, now.cpu_vswitch = 0.5;
   expect_words(progress_line(before, now),
-               {"3s", "in  2.000", "out  1.500 Mpps", "2.500 Gb/s", "drop 100/s", "CPU 50/0 %"});
+               {"3.0s", "in  2.000", "out  1.500 Mpps", "2.500 Gb/s", "drop 100/s", "CPU 50/0 %"});
 }
 
 TEST(Progress, OddObjectsShowAsZeroes) {
