@@ -92,6 +92,19 @@ TEST(TokenBucket, LongSilenceFillsItAndNoMore) {
   EXPECT_EQ(bucket.tokens(UINT64_MAX / 2, rate), 1u << 30);
 }
 
+TEST(TokenBucket, AfterARefusalItMayHoldMoreForASecond) {
+  const TokenRate rate = TokenRate::make(1000, 100, 400);
+  constexpr uint64_t kMs = 1'000'000, kBegin = 5 * kNanosPerSecond;
+  TokenBucket bucket;
+  EXPECT_EQ(bucket.tokens(kBegin, rate), 100u);
+  EXPECT_TRUE(bucket.spend(100, kBegin, rate));
+  EXPECT_EQ(bucket.tokens(kBegin + 300 * kMs, rate), 100u) << "nobody was refused";
+  EXPECT_FALSE(bucket.spend(101, kBegin + 300 * kMs, rate));
+  EXPECT_EQ(bucket.tokens(kBegin + 500 * kMs, rate), 300u);
+  EXPECT_EQ(bucket.tokens(kBegin + 1000 * kMs, rate), 400u);
+  EXPECT_EQ(bucket.tokens(kBegin + 1300 * kMs, rate), 100u) << "a second is over";
+}
+
 TEST(TokenBucket, ASmallerBurstTakesEffectAtOnceAndTimeNeverRunsBackwards) {
   TokenBucket bucket;
   EXPECT_EQ(bucket.tokens(1000, TokenRate::make(1, 1000)), 1000u);

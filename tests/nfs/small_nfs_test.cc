@@ -148,9 +148,22 @@ TEST(RateLimit, LetsItsRateThroughAndOneBurst) {
   EXPECT_NEAR(static_cast<double>(passed_in_ten_seconds(nf, 1)), 25e6 + 10'000, 1'000);
 }
 
-TEST(RateLimit, ByDefaultABurstOfATenthOfASecond) {
+TEST(RateLimit, ByDefaultABurstOfATenthOfASecondAtFirst) {
   NfHarness nf = bound("rate_limit", {{"mbps", "20"}});
   EXPECT_NEAR(static_cast<double>(passed_in_ten_seconds(nf, 1)), 25e6 * 1.01, 1'000);
+}
+
+TEST(RateLimit, WhatIsEarnedWhileTcpWaitsForItsTimerIsKept) {
+  NfHarness nf = bound("rate_limit", {{"mbps", "8"}});  // 1,000,000 bytes a second
+  const auto burst_bytes = [&](uint64_t now_ns) {
+    uint64_t bytes = 0;
+    while (nf.process_one(counting(1000), now_ns).verdict == Verdict::next) bytes += 1000;
+    return bytes;
+  };
+  EXPECT_EQ(burst_bytes(10 * kNanosPerSecond), 100'000u) << "at the beginning";
+  EXPECT_EQ(burst_bytes(10 * kNanosPerSecond + 250'000'000), 250'000u) << "after 250 ms";
+  EXPECT_EQ(burst_bytes(11 * kNanosPerSecond + 249'000'000), 400'000u) << "after 1 s less a little";
+  EXPECT_EQ(burst_bytes(20 * kNanosPerSecond), 100'000u) << "after a second without a drop";
 }
 
 TEST(RateLimit, ABucketForEachPortUnlessOneIsAskedFor) {
