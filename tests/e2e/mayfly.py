@@ -23,8 +23,8 @@ GONE_SECONDS = 1.0  # the promise after kill -9 of the dataplane or the keeper
 
 def stretch():
     """By how much promises in wall-clock time stretch: on a machine with more than twice as many
-    runnable threads as CPUs, everything takes that much longer."""
-    return max(1.0, os.getloadavg()[0] / (2 * os.cpu_count()))
+    runnable threads as CPUs, everything takes that much longer (at most five times here)."""
+    return min(5.0, max(1.0, os.getloadavg()[0] / (2 * os.cpu_count())))
 
 
 class UnixConnection(http.client.HTTPConnection):

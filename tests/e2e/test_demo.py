@@ -38,6 +38,15 @@ class Demo(scenario.Scenario):
         for word in ("Mpps", "p99", "wake", "memory"):
             self.assertIn(word.lower(), done.stdout.lower())
 
+    def test_four_thousand_processes(self):
+        done, home = self.mayfly("demo", "--tenants", "2000", "--rate", "100kpps", "--for", "2s",
+                                 "--report", "r.json", "--name", f"e2e-demo-{os.getpid()}",
+                                 seconds=120)
+        self.assertEqual(done.returncode, 0, done.stdout)
+        report = json.loads(pathlib.Path(home, "r.json").read_text(encoding="utf-8"))
+        mayfly.check_accounts(report)
+        self.assertGreaterEqual(report["nfs"]["live"], 4000)
+
     def test_an_ordinary_user(self):
         done, home = self.mayfly("demo", "--tenants", "50", "--for", "2s", "--report", "r.json",
                                  user=NOBODY)

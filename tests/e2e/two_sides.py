@@ -143,3 +143,54 @@ class TwoSides:
         """iperf3's own JSON."""
         return self.client.popen("iperf3", "-c", SERVER, "-B", self.tenants[tenant], "-p",
                                  str(port), "-J", *arguments, stdout=subprocess.PIPE, text=True)
+
+    def udp_mbps(self, tenant, way, offered_mbps, seconds):
+        """Offers UDP and returns what arrives, in Mb/s of frame bytes (no FCS). The first second,
+        in which a token bucket spends what it had saved, does not count."""
+        ends = [(self.client, (self.tenants[tenant], 7001)), (self.server, (SERVER, 7002))]
+        (sender_side, source), (receiver_side, sink) = ends if way == "up" else ends[::-1]
+        sender = sender_side.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        receiver = receiver_side.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        with sender, receiver:
+            receiver.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4 << 20)
+            sender.bind(source)
+            receiver.bind(sink)
+            receiver.settimeout(0.5)
+            stop = threading.Event()
+            pace = threading.Thread(target=_offer, args=(sender, sink, offered_mbps, stop))
+            pace.start()
+            try:
+                return _arriving_mbps(receiver, seconds)
+            finally:
+                stop.set()
+                pace.join()
+
+
+_PAYLOAD_BYTES = 1400
+_FRAME_BITS = 8 * (14 + 20 + 8 + _PAYLOAD_BYTES)
+
+
+def _offer(sender, sink, mbps, stop):
+    per_second = mbps * 1e6 / _FRAME_BITS
+    begin, sent = time.monotonic(), 0
+    while not stop.is_set():
+        due = int((time.monotonic() - begin) * per_second)
+        for _ in range(min(due - sent, 32)):
+            sender.sendto(bytes(_PAYLOAD_BYTES), sink)
+        sent = due  # what a starved sender missed is not sent late, in one heap
+        time.sleep(0.001)
+
+
+def _arriving_mbps(receiver, seconds):
+    begin, count = None, 0
+    end = time.monotonic() + 1 + seconds
+    warm = time.monotonic() + 1
+    while (now := time.monotonic()) < end:
+        try:
+            receiver.recv(2048)
+        except TimeoutError:
+            continue
+        if now >= warm:
+            begin = begin or now
+            count += 1
+    return count * _FRAME_BITS / (end - begin) / 1e6 if begin else 0.0
