@@ -42,6 +42,14 @@ absl::Status check_keys(const json& body, std::initializer_list<const char*> kno
   return absl::OkStatus();
 }
 
+// What errors call the document.
+absl::StatusOr<std::string> name_of(const json& body) {
+  const auto file = body.find("file");
+  if (file == body.end()) return std::string("request");
+  if (!file->is_string()) return bad("\"file\" is not text");
+  return file->get<std::string>();
+}
+
 // What of a request parse_tenants_text() reads: YAML as given, or JSON, which YAML contains.
 struct Document {
   std::string text, name;
@@ -51,17 +59,14 @@ absl::StatusOr<Document> document_of(const json& body) {
   if ((yaml != body.end()) == (tenants != body.end())) {
     return bad("a request has either \"yaml\" (text) or \"tenants\" (object)");
   }
-  std::string name = "request";
-  if (const auto file = body.find("file"); file != body.end()) {
-    if (!file->is_string()) return bad("\"file\" is not text");
-    name = file->get<std::string>();
-  }
+  auto name = name_of(body);
+  if (!name.ok()) return name.status();
   if (tenants != body.end()) {
     if (!tenants->is_object()) return bad("\"tenants\" is not an object");
-    return Document{tenants->dump(-1, ' ', false, json::error_handler_t::replace), name};
+    return Document{tenants->dump(-1, ' ', false, json::error_handler_t::replace), *name};
   }
   if (!yaml->is_string()) return bad("\"yaml\" is not text");
-  return Document{yaml->get<std::string>(), name};
+  return Document{yaml->get<std::string>(), *name};
 }
 
 absl::StatusOr<std::vector<TenantConfig>> tenants_of(const std::string& text, const Config& base) {
@@ -163,7 +168,7 @@ absl::StatusOr<size_t> TenantRequests::set(const std::string& body) {
 }
 
 absl::StatusOr<TenantConfig> TenantRequests::patched(const std::string& name, json change,
-                                                     const json& files) const {
+                                                     const Source& source) const {
   const auto it = tenants_.find(name);
   if (it == tenants_.end()) return absl::NotFoundError(absl::StrCat("no tenant '", name, "'"));
   const TenantConfig& old = it->second;
@@ -180,7 +185,7 @@ absl::StatusOr<TenantConfig> TenantRequests::patched(const std::string& name, js
   }
   const std::string text =
       json{{name, change}}.dump(-1, ' ', false, json::error_handler_t::replace);
-  auto tenants = parse_tenants_text(text, "request", base, reader_of(files));
+  auto tenants = parse_tenants_text(text, source.file, base, reader_of(source.files));
   if (!tenants.ok()) return tenants.status();
   return std::move(tenants->at(0));
 }
@@ -188,16 +193,18 @@ absl::StatusOr<TenantConfig> TenantRequests::patched(const std::string& name, js
 absl::StatusOr<size_t> TenantRequests::patch(const std::string& text) {
   auto body = parse_json_body(text);
   if (!body.ok()) return body.status();
-  if (auto s = check_keys(*body, {"tenants", "files"}); !s.ok()) return s;
+  if (auto s = check_keys(*body, {"tenants", "file", "files"}); !s.ok()) return s;
   auto files = files_of(*body);
   if (!files.ok()) return files.status();
+  auto source = name_of(*body);
+  if (!source.ok()) return source.status();
   if (!body->contains("tenants") || !(*body)["tenants"].is_object()) {
     return bad("a change has \"tenants\" (object)");
   }
   const std::lock_guard lock(mutex_);
   std::vector<TenantConfig> tenants;
   for (const auto& [name, change] : (*body)["tenants"].items()) {
-    auto tenant = patched(name, change, *files);
+    auto tenant = patched(name, change, {*source, *files});
     if (!tenant.ok()) return tenant.status();
     tenants.push_back(std::move(*tenant));
   }

@@ -2,11 +2,11 @@
 // every tenant's configuration is now.
 //
 // A body is JSON, in one of two forms:
-//   {"yaml": TEXT, "file": NAME}                      a `tenants:` document as it is in its file
-//   {"tenants": {NAME: {key, chain, NF: {arg: value}}}}     the same as JSON
-// both with "files": {PATH: CONTENT} for file arguments: the server opens no file that a request
-// names. A PATCH takes the second form only; what it leaves out (key, chain, arguments) keeps its
-// present value.
+//   {"yaml": TEXT}                                       a `tenants:` document
+//   {"tenants": {NAME: {key, chain, NF: {arg: value}}}}  the same as JSON
+// both with "file": NAME (what errors call it) and "files": {PATH: CONTENT} for file arguments: the
+// server opens no file that a request names. A PATCH takes the second form only; what it leaves out
+// (key, chain, arguments) keeps its present value.
 #pragma once
 
 #include <mutex>
@@ -36,9 +36,13 @@ class TenantRequests {
   absl::StatusOr<size_t> remove_listed(const std::string& body);  // {"names": [...]}
 
  private:
+  struct Source {  // of a change: what errors call it, and the files that came with it
+    const std::string& file;
+    const nlohmann::json& files;
+  };
   absl::StatusOr<size_t> replace(std::vector<TenantConfig> tenants);
   absl::StatusOr<TenantConfig> patched(const std::string& name, nlohmann::json change,
-                                       const nlohmann::json& files) const;
+                                       const Source& source) const;
   void remember(const std::vector<TenantConfig>& tenants);
 
   DataplaneApi& api_;

@@ -140,7 +140,7 @@ absl::StatusOr<json> request_of_line(const TenantCommand& command, const ApiClie
       tenant[nf][arg] = value_of(value);
     }
   }
-  return json{{"tenants", {{command.subject, tenant}}}, {"files", files}};
+  return json{{"tenants", {{command.subject, tenant}}}, {"files", files}, {"file", "command line"}};
 }
 
 int change(const std::string& run, const std::string& method,
