@@ -5,14 +5,17 @@ import time
 import scenario
 
 LOAD_TENANTS = 50
+# Rings, buffers and idle instances for seconds of traffic: that the machine is busy must not look
+# like a loss.
 CONFIG = f"""
 cores: {{ vswitch: 0, nfs: [1] }}
-memory: {{ packets: 16384 }}
+memory: {{ packets: 65536 }}
+ring: 1024
 ports:
-  - {{ name: load, gen: {{ flows: 100, first_vlan: 1000, size: 128, rate: 50kpps }} }}
+  - {{ name: load, gen: {{ flows: 100, first_vlan: 1000, size: 128, rate: 10kpps }} }}
 nfs:
-  fw:  {{ image: firewall, pool: {{ idle: 32, max: 400 }}, args: {{ rules: open.rules }} }}
-  lim: {{ image: rate_limit, pool: {{ idle: 32, max: 400 }}, args: {{ mbps: 1000 }} }}
+  fw:  {{ image: firewall, pool: {{ idle: 250, max: 400 }}, args: {{ rules: open.rules }} }}
+  lim: {{ image: rate_limit, pool: {{ idle: 250, max: 400 }}, args: {{ mbps: 1000 }} }}
 chains:
   both:  {{ nfs: [fw, lim] }}
   short: {{ nfs: [fw] }}
