@@ -5,6 +5,7 @@
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "runtime/api/metrics.h"
+#include "scheduler/dispatch.h"
 
 namespace mayfly {
 namespace {
@@ -65,6 +66,13 @@ bool read_parameter(const Request& request, Response& response, const char* name
   return false;
 }
 
+json wake_json(const Config& config) {
+  return {{"dispatch", std::string(dispatch_name(config.dispatch))},
+          {"batch", config.wake.batch},
+          {"adaptive", config.wake.adaptive},
+          {"aging_ns", config.wake.aging == kNever ? json() : json(config.wake.aging.n)}};
+}
+
 json config_json(const Config& config) {
   json ports = json::array(), nfs = json::array(), chains = json::array();
   for (const PortConfig& port : config.ports) {
@@ -100,6 +108,7 @@ json config_json(const Config& config) {
           {"cores", {{"vswitch", raw(config.vswitch_core)}, {"nfs", nf_cores}}},
           {"memory", {{"packets", config.packets}, {"jumbo_packets", config.jumbo_packets}}},
           {"ring_entries", config.ring_entries},
+          {"wake", wake_json(config)},
           {"ports", ports},
           {"nfs", nfs},
           {"chains", chains},
@@ -177,7 +186,7 @@ void ApiServer::route_reading(httplib::Server& server) {
     answer(response, api_.flows(cursor, limit));
   });
   server.Get("/metrics", [this](const Request&, Response& response) {
-    response.set_content(metrics_text(api_.stats()), kMetricsContentType);
+    response.set_content(metrics_text(api_.stats(), api_.tenants()), kMetricsContentType);
   });
 }
 

@@ -119,6 +119,50 @@ void nf_cores(std::string& out, const json& stats) {
   }
 }
 
+// One family with a sample for each row of a list; rows without the number are left out.
+struct RowMetric {
+  const char* key;
+  const char* name;
+  const char* type;
+  const char* help;
+};
+
+void rows(std::string& out, const json& list, const char* label_name, const RowMetric& metric) {
+  std::string samples;
+  for (const json& row : list) {
+    if (!row.is_object() || !row.contains("name") || !row["name"].is_string()) continue;
+    const auto value = row.find(metric.key);
+    if (value == row.end() || !value->is_number()) continue;
+    samples += fmt::format("{}{{{}=\"{}\"}} {}\n", metric.name, label_name,
+                           label(row["name"].get<std::string>()), number_text(*value, 1));
+  }
+  if (samples.empty()) return;
+  header(out, metric.name, metric.type, metric.help);
+  out += samples;
+}
+
+void ports(std::string& out, const json& stats) {
+  if (!stats.contains("ports")) return;
+  constexpr RowMetric kPorts[] = {
+      {"rx", "mayfly_port_received_packets_total", "counter", "Packets received by this port."},
+      {"tx", "mayfly_port_sent_packets_total", "counter", "Packets sent by this port."},
+      {"rx_bytes", "mayfly_port_received_bytes_total", "counter", "Bytes received by this port."},
+      {"tx_bytes", "mayfly_port_sent_bytes_total", "counter", "Bytes sent by this port."},
+      {"rx_missed", "mayfly_port_missed_packets_total", "counter",
+       "Packets this port's driver lost."}};
+  for (const RowMetric& metric : kPorts) rows(out, stats["ports"], "port", metric);
+}
+
+void tenants_of(std::string& out, const json& tenants) {
+  constexpr RowMetric kTenants[] = {
+      {"packets", "mayfly_tenant_packets_total", "counter", "Packets of this tenant."},
+      {"bytes", "mayfly_tenant_bytes_total", "counter", "Bytes of this tenant's packets."},
+      {"held", "mayfly_tenant_packets_held", "gauge", "Packets this tenant has inside now."},
+      {"limit_drops", "mayfly_tenant_limit_drops_total", "counter",
+       "Packets dropped because this tenant had too many inside."}};
+  for (const RowMetric& metric : kTenants) rows(out, tenants, "tenant", metric);
+}
+
 void build_info(std::string& out) {
   header(out, "mayfly_build_info", "gauge", "Version of the running dataplane.");
   out += fmt::format("mayfly_build_info{{version=\"{}\"}} 1\n", kVersion);
@@ -126,7 +170,7 @@ void build_info(std::string& out) {
 
 }  // namespace
 
-std::string metrics_text(const json& stats) {
+std::string metrics_text(const json& stats, const json& tenants) {
   std::string out;
   if (!stats.is_object()) return out;
   build_info(out);
@@ -139,6 +183,8 @@ std::string metrics_text(const json& stats) {
   drops(out, stats);
   latency(out, stats);
   nf_cores(out, stats);
+  ports(out, stats);
+  tenants_of(out, tenants);
   return out;
 }
 

@@ -10,6 +10,7 @@ namespace mayfly {
 
 inline constexpr char kMetricsContentType[] = "text/plain; version=0.0.4; charset=utf-8";
 
-std::string metrics_text(const nlohmann::json& stats);
+// `stats` as GET /v1/stats, `tenants` as GET /v1/tenants. What is absent there is absent here.
+std::string metrics_text(const nlohmann::json& stats, const nlohmann::json& tenants);
 
 }  // namespace mayfly

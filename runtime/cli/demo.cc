@@ -10,6 +10,7 @@ namespace mayfly {
 namespace {
 
 constexpr uint64_t kProcessReserve = 64;
+constexpr uint64_t kDescriptorReserve = 320;
 constexpr uint64_t kInstanceBytes = 300 * 1024;          // with ordinary pages, the arena touched
 constexpr uint64_t kEverythingElseBytes = 320ull << 20;  // arena, DPDK, tables
 constexpr uint32_t kTenantsMax = 100'000;
@@ -69,8 +70,12 @@ absl::StatusOr<DemoPlan> plan_demo(DemoPlan plan, const HostFacts& host) {
     return status;
   }
   if (plan.dispatch == "eventfd" && host.descriptors_max != kUnlimited) {
-    const uint64_t fds = host.descriptors_max > 1024 ? host.descriptors_max - 1024 : 0;
-    if (auto status = reduce(fds, absl::StrCat("RLIMIT_NOFILE ", host.descriptors_max));
+    const uint64_t fds =
+        host.descriptors_max > kDescriptorReserve ? host.descriptors_max - kDescriptorReserve : 0;
+    if (auto status = reduce(fds, absl::StrCat("dispatch eventfd takes a descriptor an NF, and "
+                                               "RLIMIT_NOFILE is ",
+                                               host.descriptors_max,
+                                               " (raise nofile in /etc/security/limits.conf)"));
         !status.ok()) {
       return status;
     }

@@ -89,7 +89,11 @@ int nf_list_command(const QueryCommand& command) {
 
 int tenant_list_command(const QueryCommand& command) {
   return list_command(command, "/v1/tenants",
-                      {{"name", "NAME"}, {"key", "KEY"}, {"chain", "CHAIN"}, {"nfs", "ARGUMENTS"}});
+                      {{"name", "NAME"},
+                       {"key", "KEY"},
+                       {"chain", "CHAIN"},
+                       {"packets", "PACKETS"},
+                       {"nfs", "ARGUMENTS"}});
 }
 
 int flow_list_command(const QueryCommand& command) {

@@ -13,7 +13,6 @@
 #include <chrono>
 #include <csignal>
 #include <deque>
-#include <fstream>
 
 #include "absl/strings/str_cat.h"
 #include "fmt/format.h"
@@ -356,34 +355,11 @@ void Keeper::say(const std::string& line) {
   std::fflush(stdout);
 }
 
-// Every process that the kernel lists as our child. NFs become ours when their zygote dies.
-std::vector<pid_t> own_children() {
-  std::ifstream file(fmt::format("/proc/self/task/{}/children", ::getpid()));
-  std::vector<pid_t> children;
-  for (pid_t pid; file >> pid;) children.push_back(pid);
-  return children;
-}
-
-// Until waitpid() says that there is nobody left: killing a zygote hands us its NFs, so one round
-// is not enough.
 void Keeper::kill_everything() {
-  if (dataplane_ > 0 && !dataplane_status_) ::kill(dataplane_, SIGKILL);
-  const TimePoint deadline = SteadyClock::now() + kAllGoneWithin;
-  while (SteadyClock::now() < deadline) {
-    for (const pid_t pid : own_children()) ::kill(pid, SIGKILL);
-    int status;
-    pid_t pid;
-    while ((pid = ::waitpid(-1, &status, WNOHANG)) > 0) {
-      if (pid == dataplane_) dataplane_status_ = status;
-    }
-    if (pid < 0 && errno == ECHILD) return;
-    pollfd wait{signals_, POLLIN, 0};
-    ::poll(&wait, 1, 10);
-    signalfd_siginfo info;
-    while (signals_ >= 0 && ::read(signals_, &info, sizeof info) > 0) {
-    }
-  }
-  outcome_.fail("some processes could not be killed", kExitFailure);
+  const bool gone = kill_all_children(kAllGoneWithin, [&](pid_t pid, int status) {
+    if (pid == dataplane_) dataplane_status_ = status;
+  });
+  if (!gone) outcome_.fail("some processes could not be killed", kExitFailure);
 }
 
 int Keeper::finish() {

@@ -4,6 +4,8 @@
 
 #include <sys/types.h>
 
+#include <chrono>
+#include <functional>
 #include <string>
 #include <vector>
 
@@ -20,6 +22,11 @@ struct ChildProcess {
 // goes, its signals are as if it came from a shell, and it has a process group of its own (Ctrl-C
 // reaches the keeper alone). Returns once exec has succeeded; the error names the executable.
 absl::StatusOr<pid_t> spawn_child(const ChildProcess& child);
+
+// Kills and reaps every child, and whoever becomes one meanwhile: for a subreaper, its zygotes'
+// NFs. False if somebody is still there after `patience`.
+bool kill_all_children(std::chrono::milliseconds patience,
+                       const std::function<void(pid_t, int status)>& on_exit);
 
 // Absolute path of `name` beside this executable.
 absl::StatusOr<std::string> sibling_executable(const std::string& name);
