@@ -97,6 +97,35 @@ TEST(Robustness, EveryTruncation) {
   }
 }
 
+// The same, with IP lengths that agree with where the frame ends: datagrams that stop in the middle
+// of an extension header, of options, of a transport header, of what an ICMP error quotes.
+TEST(Robustness, EveryShorterDatagram) {
+  for (const Subject& subject : subjects()) {
+    NfHarness nf(NfHarness::load(shipped(subject.image)));
+    ASSERT_FALSE(nf.configure(subject.given));
+    nf.bind();
+    uint64_t now_ns = 1;
+    for (const Frame& frame : samples()) {
+      const Headers whole = parse_headers(frame);
+      const uint32_t fixed = whole.l3_kind == L3::ipv4 ? 20 : 40;
+      for (size_t size = whole.l3 + fixed; whole.is_ip() && size < frame.size(); ++size) {
+        Frame cut(frame.begin(), frame.begin() + static_cast<ptrdiff_t>(size));
+        uint8_t* ip = cut.data() + whole.l3;
+        if (whole.l3_kind == L3::ipv4) {
+          store_be16(ip + 2, static_cast<uint16_t>(size - whole.l3));
+          store_be16(ip + 10, 0);
+          const size_t header = std::min<size_t>((ip[0] & 15u) * 4, size - whole.l3);
+          checksum_finish(ip + 10, checksum_add(ip, header));
+        } else {
+          store_be16(ip + 4, static_cast<uint16_t>(size - whole.l3 - 40));
+        }
+        for (const Sent& sent : nf.process({cut}, now_ns += 100'000))
+          check(sent, cut, subject.image);
+      }
+    }
+  }
+}
+
 // What is read is either whole or dropped: an IP packet that was cut anywhere does not pass.
 TEST(Robustness, ACutIpPacketDoesNotPassFirewallOrRouter) {
   for (const Subject& subject : subjects()) {

@@ -86,9 +86,11 @@ TEST(TokenBucket, StartsFullAndEarnsItsRateExactly) {
 }
 
 TEST(TokenBucket, LongSilenceFillsItAndNoMore) {
-  const TokenRate rate = TokenRate::make(50'000'000'000, 1u << 30);
+  // 2^34 tokens/s * 2^31 ns is 0 modulo 2^64: time must be cut before it is multiplied.
+  const TokenRate rate = TokenRate::make(uint64_t{1} << 34, 1u << 30);
   TokenBucket bucket;
   EXPECT_TRUE(bucket.spend(1u << 30, 1, rate));
+  EXPECT_EQ(bucket.tokens(1 + (uint64_t{1} << 31), rate), 1u << 30);
   EXPECT_EQ(bucket.tokens(UINT64_MAX / 2, rate), 1u << 30);
 }
 
