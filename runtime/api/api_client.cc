@@ -1,6 +1,7 @@
 #include "runtime/api/api_client.h"
 
 #include <httplib.h>
+#include <unistd.h>
 
 #include "absl/strings/str_cat.h"
 
@@ -54,6 +55,9 @@ httplib::Request request_for(const std::string& method, const std::string& path)
 }
 
 absl::StatusOr<json> perform(const std::string& socket_path, const httplib::Request& request) {
+  if (::access(socket_path.c_str(), F_OK) != 0) {
+    return absl::UnavailableError("the run is still starting, or has just ended");
+  }
   httplib::Client client(socket_path);
   client.set_address_family(AF_UNIX);
   client.set_connection_timeout(kConnectSeconds);

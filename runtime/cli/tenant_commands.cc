@@ -94,7 +94,10 @@ absl::StatusOr<json> inline_files(const YAML::Node& tenants, const FileArgs& arg
 
 absl::StatusOr<json> request_of_file(const std::string& file, const ApiClient& client) {
   auto text = read_file(file);
-  if (!text.ok()) return text.status();
+  if (!text.ok()) {
+    return absl::NotFoundError(absl::StrCat(std::string(text.status().message()),
+                                            "; for one tenant give NAME --key KEY nf.arg=value"));
+  }
   YAML::Node tenants;
   try {
     tenants = YAML::Load(*text);

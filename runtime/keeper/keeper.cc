@@ -36,6 +36,10 @@ using TimePoint = SteadyClock::time_point;
 constexpr auto kStartWithin = std::chrono::seconds(120);  // without a sign of progress
 constexpr auto kDrainWithin = std::chrono::seconds(15);
 constexpr auto kAllGoneWithin = std::chrono::seconds(5);
+// timeout(1) and some service managers send the same signal twice at once; a second thought of the
+// operator takes longer.
+constexpr auto kSameSignal = std::chrono::milliseconds(100);
+constexpr int kNoticesPerSecondMax = 20;
 constexpr size_t kOutgoingMessagesMax = 4096;
 
 absl::StatusOr<int> memfd_with(const std::vector<uint8_t>& bytes) {
@@ -82,6 +86,7 @@ class Keeper {
   void on_message(const json& message, std::vector<int>& fds, TimePoint now);
   void start_zygote(const json& message, const std::vector<int>& fds);
   void on_starting(const json& message);
+  void on_notice(const json& message);
   void on_ready(TimePoint now);
   void on_stats(const json& message);
 
@@ -109,6 +114,8 @@ class Keeper {
   std::deque<json> outgoing_;
 
   TimePoint deadline_;  // of the phase
+  TimePoint last_signal_{};
+  int notices_ = 0;  // since the last line of figures
   std::optional<TimePoint> run_until_;
   RunOutcome outcome_;
   RunFigures last_figures_;
@@ -209,10 +216,9 @@ void Keeper::take_signals(TimePoint now) {
 }
 
 void Keeper::on_stop_signal(TimePoint now) {
-  if (phase_ == Phase::running) {
-    begin_drain(now);
-    return;
-  }
+  if (now - last_signal_ < kSameSignal) return;
+  last_signal_ = now;
+  if (phase_ == Phase::running) return begin_drain(now);
   give_up(phase_ == Phase::starting ? "stopped before it was ready" : "stopped without draining");
 }
 
@@ -280,7 +286,7 @@ void Keeper::on_message(const json& message, std::vector<int>& fds, TimePoint no
   } else if (op == "stats") {
     on_stats(message);
   } else if (op == "notice") {
-    say(absl::StrCat("note: ", text_in(message, "message")));
+    on_notice(message);
   } else if (op == "error") {
     outcome_.fail(text_in(message, "message"), kExitBadInput);
   } else if (op == "report") {
@@ -315,7 +321,16 @@ void Keeper::on_ready(TimePoint now) {
   say(fmt::format("ready: run '{}', API at {}/api.sock", options_.name, directory_.path()));
 }
 
+void Keeper::on_notice(const json& message) {
+  if (++notices_ > kNoticesPerSecondMax) return;
+  say(absl::StrCat("note: ", text_in(message, "message")));
+}
+
 void Keeper::on_stats(const json& message) {
+  if (notices_ > kNoticesPerSecondMax) {
+    say(fmt::format("note: {} more like these", notices_ - kNoticesPerSecondMax));
+  }
+  notices_ = 0;
   const RunFigures now = figures_of(message);
   if (phase_ == Phase::running && now.seconds > last_figures_.seconds) {
     say(progress_line(last_figures_, now));

@@ -59,6 +59,15 @@ class KeeperRun {
   }
 
   void signal(int number) { ::kill(pid_, number); }
+  // Again and again, as somebody at a keyboard would: signals in quick succession count as one.
+  void signal_until_it_ends(int number) {
+    for (int i = 0; i < 500; ++i) {
+      ::kill(pid_, number);
+      pollfd p{err_[0], POLLIN, 0};  // an error line, or the end
+      if (::poll(&p, 1, 20) == 1) return;
+    }
+    FAIL() << "still running";
+  }
 
   Outcome wait() {
     Outcome outcome;
@@ -160,12 +169,29 @@ TEST(Keeper, CtrlCDrains) {
 TEST(Keeper, ASecondCtrlCKillsAtOnce) {
   KeeperRun run("zygote ready notice hang");
   run.await("huge pages are off");
-  run.signal(SIGINT);
-  run.signal(SIGTERM);  // another signal: two pending of one kind are one
+  run.signal_until_it_ends(SIGINT);
   const Outcome outcome = run.wait();
   EXPECT_EQ(outcome.status, 1);
   EXPECT_NE(outcome.err.find("without draining"), std::string::npos) << outcome.err;
   EXPECT_FALSE(is_alive(run.zygote()));
+}
+
+TEST(Keeper, TheSameSignalTwiceAtOnceIsOne) {
+  KeeperRun run("ready term report exit0");
+  run.await("ready");
+  run.signal(SIGTERM);
+  run.signal(SIGINT);
+  const Outcome outcome = run.wait();
+  EXPECT_EQ(outcome.status, 0) << outcome.err;
+}
+
+TEST(Keeper, AStormOfNoticesIsCut) {
+  std::string storm = "ready ";
+  for (int i = 0; i < 100; ++i) storm += "notice ";
+  KeeperRun run(storm + "stats term report exit0", millis(10));
+  const Outcome outcome = run.wait();
+  EXPECT_EQ(outcome.status, 0) << outcome.err;
+  EXPECT_NE(outcome.out.find("note: 80 more like these"), std::string::npos) << outcome.out;
 }
 
 TEST(Keeper, CtrlCWhileStartingStops) {
