@@ -171,6 +171,7 @@ inline void parse_ipv6(std::span<const uint8_t> frame, Headers& h) {
     const uint8_t* extension = ip + at;
     uint32_t bytes = 8;
     if (next == 44) {
+      if (h.fragment) return void(malformed(h));  // a fragment of a fragment
       const uint16_t word = load_be16(extension + 2);
       h.fragment = h.fragment || (word & 0xfff9) != 0;
       h.fragment_offset = word & 0xfff8;
