@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
-"""A stateful firewall and a router between two subnets, with the kernel's own IP, ICMP and TCP on both
-sides: it accepts our packets, and our ICMP errors reach the sockets they are about.
+"""A stateful firewall and a router between two subnets, with the kernel's own IP, ICMP and TCP on
+both sides: it accepts our packets, and our ICMP errors reach the sockets they are about.
 
     client 10.1.0.1/24, fd01::1/64 --- lan [ fw, r3 ] wan --- 10.2.0.1/24, fd02::1/64 server
 """
