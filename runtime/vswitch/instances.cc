@@ -13,8 +13,10 @@ void VSwitch::add_idle(NfId nf, std::span<const SlotId> slots) {
   for (SlotId slot : slots) {
     Instance& instance = instances_[index(slot)];
     Slot* memory = instance.slot;
+    const bool in_ready = instance.in_ready;  // still queued from the slot's last process: harmless
     instance = Instance{};
     instance.slot = memory;
+    instance.in_ready = in_ready;
     instance.nf = nf;
     instance.state = InstanceState::idle;
     if (!serve_vacancy(nf, slot)) nfs_[index(nf)].idle.push_back(slot);
@@ -125,7 +127,7 @@ void VSwitch::reconfigure(TenantId tenant) {
       use_blob(blob);
       drop_blob(std::exchange(current, blob));
       write_binding(instance, BindWrite::reconfigure);
-      ready_.push_back(slot);
+      call_ready(slot);
     }
   }
 }

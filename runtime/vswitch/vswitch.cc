@@ -78,7 +78,7 @@ VSwitch::VSwitch(const Setup& setup)
       chain.wake[p] = wake_params_of(config_, wake_of(config_, static_cast<ChainId>(c), p), rate_);
   }
   touched_.reserve(slot_count_);
-  ready_.reserve(4 * size_t{slot_count_});
+  ready_.resize(slot_count_);
   condemned_.reserve(slot_count_);
   blobs_.reserve(kBlobCountMax);
   blob_users_.reserve(kBlobCountMax);
@@ -95,6 +95,7 @@ bool VSwitch::turn(Cycles now) {
   now_ = now;
   watch(now, last_worked_);
   if (commands_.pending()) commands_.run();
+  received_ = 0;
   bool worked = open_ && !draining_ && receive(now);
   worked |= collect(now);
   advance_timers(now);
@@ -119,9 +120,8 @@ void VSwitch::watch(Cycles now, bool worked) {
 
 // At most kRxBurst packets of each port.
 bool VSwitch::receive(Cycles now) {
-  uint32_t count = 0;
-  for (auto& port : ports_) count += receive_from(*port, now);
-  return count != 0;
+  for (auto& port : ports_) received_ += receive_from(*port, now);
+  return received_ != 0;
 }
 
 uint32_t VSwitch::receive_from(Port& port, Cycles now) {
@@ -251,8 +251,7 @@ void VSwitch::publish(Cycles now) {
     if (pushed == 0) continue;
     switch (instance.wake.on_packets(*instance.wake_params, pushed, now)) {
       case WakeAdvice::ready:
-        ready_.push_back(slot);
-        __builtin_prefetch(&control_.wake(slot), 1);
+        call_ready(slot);
         break;
       case WakeAdvice::arm:
         timers_.arm(raw(slot), now + instance.wake_params->aging);
@@ -263,28 +262,53 @@ void VSwitch::publish(Cycles now) {
   touched_.clear();
 }
 
+void VSwitch::call_ready(SlotId slot) {
+  Instance& instance = instances_[index(slot)];
+  if (instance.in_ready) return;
+  instance.in_ready = true;
+  const uint32_t tail = ready_head_ + ready_count_++;
+  ready_[tail >= slot_count_ ? tail - slot_count_ : tail] = slot;
+}
+
+// A wake costs the vSwitch as much as some hundred packets, and more if the NF core has gone idle.
+// A vSwitch that wakes everybody whose few packets have aged starves the rings, finds everybody
+// asleep again, and stays there: slow, with both cores busy. So wakes are rationed by how busy the
+// turn is: the more packets came in, the fewer NFs are woken, the more each of them finds. With
+// little traffic turns are short and nobody waits for the next one. (Figures: docs/design.md.)
 void VSwitch::wake_ready(Cycles now) {
   audit_wakes(now);
-  if (ready_.empty()) return;
+  if (ready_count_ == 0) return;
+  const uint32_t share = std::min(received_, kRxBurst);
+  uint32_t wakes = kWakesIdleMax - (kWakesIdleMax - kWakesBusyMax) * share / kRxBurst;
   // Pairs with the NF's fence between its asleep flag and its re-check of the ring (wake.h): one
   // fence serves all NFs of this turn.
   std::atomic_thread_fence(std::memory_order_seq_cst);
-  for (SlotId slot : ready_) {
-    Instance& instance = instances_[index(slot)];
-    instance.wake.on_served();
-    ++wakes_.ready;
-    WakeEntry& entry = control_.wake(slot);
-    if (entry.word.load(std::memory_order_relaxed) == kAsleep &&
-        entry.word.exchange(kAwake, std::memory_order_acq_rel) == kAsleep) {
-      ++wakes_.wakes;
-      wakes_.woken_packets += instance.held;
-      waker_.wake(slot, entry);
-    } else if (audit_head_ - audit_tail_ < kAuditDepth) {
-      audits_[audit_head_++ % kAuditDepth] = {slot, instance.in_produced,
-                                              now + rate_.cycles(kAuditDelay), false};
-    }
+  for (uint32_t looks = 0; looks < kReadyLooksMax && ready_count_ != 0 && wakes != 0; ++looks) {
+    const SlotId slot = ready_[ready_head_];
+    ready_head_ = ready_head_ + 1 == slot_count_ ? 0 : ready_head_ + 1;
+    --ready_count_;
+    wakes -= wake(slot, now);
   }
-  ready_.clear();
+}
+
+// Wakes it if it sleeps; true if that took a system call.
+bool VSwitch::wake(SlotId slot, Cycles now) {
+  Instance& instance = instances_[index(slot)];
+  instance.in_ready = false;
+  instance.wake.on_served();
+  ++wakes_.ready;
+  WakeEntry& entry = control_.wake(slot);
+  if (entry.word.load(std::memory_order_relaxed) == kAsleep &&
+      entry.word.exchange(kAwake, std::memory_order_acq_rel) == kAsleep) {
+    ++wakes_.wakes;
+    wakes_.woken_packets += instance.held;
+    waker_.wake(slot, entry);
+    return true;
+  }
+  if (audit_head_ - audit_tail_ < kAuditDepth)
+    audits_[audit_head_++ % kAuditDepth] = {slot, instance.in_produced,
+                                            now + rate_.cycles(kAuditDelay), false};
+  return false;
 }
 
 // An NF that was ready and found awake must not go to sleep on those packets. If one did, the
@@ -307,7 +331,7 @@ void VSwitch::audit_wakes(Cycles now) {
     return;
   }
   ++wakes_.late;
-  ready_.push_back(audit.slot);
+  call_ready(audit.slot);
 }
 
 void VSwitch::flush() {
@@ -323,12 +347,12 @@ void VSwitch::advance_timers(Cycles now) {
     Instance& instance = instances_[index(slot)];
     if (instance.state != InstanceState::bound && instance.state != InstanceState::draining) return;
     if (timer < slot_count_) {  // ageing; nothing waits if it took all of it meanwhile
-      if (instance.wake.waiting != 0 && instance.held != 0) ready_.push_back(slot);
+      if (instance.wake.waiting != 0 && instance.held != 0) call_ready(slot);
       return;
     }
     control_.wake(slot).tick_due.store(now.n, std::memory_order_relaxed);
     timers_.arm(timer, now + nfs_[index(instance.nf)].tick_period);
-    ready_.push_back(slot);
+    call_ready(slot);
   });
   flow_timers_.advance(now, kTimerBudget, [&](uint32_t flow) { on_flow_timer(flow, now); });
 }
@@ -353,7 +377,7 @@ void VSwitch::drain_step(Cycles now) {
   }
   for (uint32_t s = 0; s < slot_count_; ++s)
     if (instances_[s].held != 0 && instances_[s].state != InstanceState::dead)
-      ready_.push_back(SlotId{s});
+      call_ready(SlotId{s});
 }
 
 uint64_t VSwitch::abandon() {

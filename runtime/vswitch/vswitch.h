@@ -161,6 +161,9 @@ class VSwitch {
     SlotId slot;
     Descriptor descriptor;
   };
+  static constexpr uint32_t kReadyLooksMax = 64;    // NFs whose wake word a turn looks at
+  static constexpr uint32_t kWakesIdleMax = 8;      // wakes of a turn that received nothing ...
+  static constexpr uint32_t kWakesBusyMax = 1;      // ... and of one that received a full burst
   static constexpr uint32_t kCollectMax = 256;      // descriptors taken in one turn, about
   static constexpr uint32_t kTimerBudget = 128;     // units of work a turn spends on each wheel
   static constexpr uint32_t kShareSearchMax = 8;
@@ -184,7 +187,9 @@ class VSwitch {
   void enqueue(const Hop& hop);
   void push(Instance& instance, SlotId slot, BufferId b);
   void publish(Cycles now);
+  void call_ready(SlotId slot);
   void wake_ready(Cycles now);
+  bool wake(SlotId slot, Cycles now);
   void flush();
   void advance_timers(Cycles now);
   void audit_wakes(Cycles now);
@@ -291,7 +296,9 @@ class VSwitch {
 
   // This turn.
   std::vector<SlotId> touched_;
-  std::vector<SlotId> ready_;
+  std::vector<SlotId> ready_;       // to be woken: a FIFO, each at most once
+  uint32_t ready_head_ = 0, ready_count_ = 0;
+  uint32_t received_ = 0;           // packets taken from ports in this turn
   std::vector<SlotId> rung_;  // heard from the doorbells, not collected yet: a FIFO, each once
   uint32_t rung_head_ = 0, rung_count_ = 0;
   std::vector<uint8_t> in_rung_;
