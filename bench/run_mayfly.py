@@ -53,7 +53,7 @@ class Run:
     def __init__(self, config, seconds=None, mayfly=None, files=None):
         Run._made += 1
         self.name = f"bench-{os.getpid()}-{Run._made}"
-        self.mayfly = str(mayfly or MAYFLY)
+        self.mayfly = os.path.abspath(mayfly or MAYFLY)
         self._config = config if isinstance(config, str) else json.dumps(config, indent=1)
         self._files = files or {}
         self._seconds = seconds

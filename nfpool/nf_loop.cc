@@ -5,7 +5,7 @@
 #include <unistd.h>
 
 #include "runtime/base/clock.h"
-#include "scheduler/dispatch.h"
+#include "scheduler/park.h"
 
 namespace mayfly {
 

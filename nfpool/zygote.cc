@@ -55,7 +55,7 @@ int Zygote::map_regions() {
   void* control = map_fd(kZygoteControlFd, header.control_bytes, PROT_READ | PROT_WRITE);
   void* bind = map_fd(kZygoteBindFd, header.bind_bytes, PROT_READ);
   void* arena = map_fd(kZygoteArenaFd, header.arena_bytes, PROT_READ | PROT_WRITE);
-  if (!control || !bind || !arena) {
+  if (!control || !bind || !arena || !children_.map()) {
     fprintf(stderr, "mayfly-zygote %s: cannot map the domain's memory: %s\n", name_.c_str(),
             strerror(errno));
     return kZygoteExitRegion;
@@ -88,7 +88,6 @@ int Zygote::serve() {
   sigaddset(&chld, SIGCHLD);
   sigprocmask(SIG_BLOCK, &chld, nullptr);
   signal_fd_ = signalfd(-1, &chld, SFD_CLOEXEC | SFD_NONBLOCK);
-  instances_.reserve(4096);
   send({.op = ZygoteOp::ready});
   pollfd waiting[2] = {{kZygoteSocketFd, POLLIN, 0}, {signal_fd_, POLLIN, 0}};
   for (;;) {
@@ -128,13 +127,15 @@ void Zygote::on_fork(ZygoteMessage& message, const int* wake_fds, uint32_t wake_
   for (uint32_t i = 0; i < message.count; ++i) {
     const SlotId slot{message.slots[i]};
     const int wake_fd = i < wake_fd_count ? wake_fds[i] : -1;
-    const pid_t pid = fork();
+    // Not fork(): its handlers for threads and locks, of which a zygote has none, write to pages of
+    // libc and of the loader, each of which then becomes the child's own.
+    const pid_t pid = _Fork();
     if (pid == 0) {
       for (uint32_t other = 0; other < wake_fd_count; ++other)
         if (other != i) close(wake_fds[other]);
       become_instance(slot, message.core, wake_fd);
     }
-    if (pid > 0) instances_.emplace(pid, slot);
+    if (pid > 0) children_.add(pid, slot);
     if (pid < 0) message.status = errno;
     message.pids[i] = pid > 0 ? pid : 0;
   }
@@ -162,8 +163,7 @@ void Zygote::become_instance(SlotId slot, uint32_t core, int wake_fd) {
 
 void Zygote::on_kill(SlotId slot) {
   // A pid in the table has not been reaped, so it cannot have been given to another process.
-  for (const auto& [pid, owner] : instances_)
-    if (owner == slot) kill(pid, SIGKILL);
+  if (const int pid = children_.pid_of(slot); pid != 0) kill(pid, SIGKILL);
 }
 
 void Zygote::reap() {
@@ -172,12 +172,11 @@ void Zygote::reap() {
   }
   int status;
   for (pid_t pid; (pid = waitpid(-1, &status, WNOHANG)) > 0;) {
-    const auto found = instances_.find(pid);
-    if (found == instances_.end()) continue;
+    const SlotId slot = children_.remove(pid);
+    if (slot == kNone<SlotId>) continue;
     ZygoteMessage message{.op = ZygoteOp::died, .count = 1, .status = status};
-    message.slots[0] = raw(found->second);
+    message.slots[0] = raw(slot);
     message.pids[0] = pid;
-    instances_.erase(found);
     send(message);
   }
 }

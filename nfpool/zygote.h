@@ -1,14 +1,15 @@
 // The zygote: a small single-threaded process that loads one NF image, runs its create() once, and
 // then forks instances of it on request. A fork of this lean process is what makes an instance
-// cost a fraction of a millisecond and some tens of KiB.
+// cost a fraction of a millisecond and some tens of KiB. Lean means: no library but libc, few
+// mappings, and nothing written between two forks but its stack (children.h says why).
 //
 // Everything dies in the right order by itself: keeper -> zygote -> instances, each holding
 // PDEATHSIG on its parent. Deaths of instances come in by signalfd, none is ever polled for.
 #pragma once
 
 #include <string>
-#include <unordered_map>
 
+#include "nfpool/children.h"
 #include "nfpool/nf_loop.h"
 #include "nfpool/zygote_protocol.h"
 
@@ -34,7 +35,7 @@ class Zygote {
   NfEnvironment env_;
   int signal_fd_ = -1;
   int pid_ = 0;
-  std::unordered_map<int, SlotId> instances_;  // by pid
+  Children children_;
 };
 
 }  // namespace mayfly

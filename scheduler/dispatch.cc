@@ -2,7 +2,6 @@
 
 #include <errno.h>
 #include <linux/futex.h>
-#include <poll.h>
 #include <string.h>
 #include <sys/eventfd.h>
 #include <sys/syscall.h>
@@ -16,9 +15,6 @@ namespace {
 // The word lies in memory that processes share: the futex is not FUTEX_PRIVATE.
 void futex_wake_one(std::atomic<uint32_t>& word) {
   syscall(SYS_futex, &word, FUTEX_WAKE, 1, nullptr, nullptr, 0);
-}
-void futex_wait_while(std::atomic<uint32_t>& word, uint32_t value) {
-  syscall(SYS_futex, &word, FUTEX_WAIT, value, nullptr, nullptr, 0);
 }
 
 // Also `poll`: a bound NF never sleeps, but an idle one does, and binding wakes it.
@@ -66,13 +62,6 @@ class EventfdWaker : public Waker {
   std::vector<int> fds_;
 };
 
-void wait_eventfd(int fd) {
-  uint64_t count;
-  if (read(fd, &count, sizeof count) >= 0 || errno != EAGAIN) return;
-  pollfd waiting{fd, POLLIN, 0};  // it is non-blocking for the vSwitch's sake: wait for it here
-  poll(&waiting, 1, -1);
-}
-
 }  // namespace
 
 std::string_view dispatch_name(Dispatch dispatch) {
@@ -100,18 +89,6 @@ std::unique_ptr<Waker> make_waker(Dispatch dispatch, uint32_t slot_count) {
     case Dispatch::semaphore: return std::make_unique<SemaphoreWaker>();
     case Dispatch::eventfd: return std::make_unique<EventfdWaker>(slot_count);
     default: return std::make_unique<FutexWaker>();
-  }
-}
-
-void park(Dispatch dispatch, WakeEntry& entry, int wake_fd) {
-  // Each wait may end early (a signal, a token left from an earlier race): the word decides.
-  // acquire pairs with the vSwitch's exchange: what it published before is visible after.
-  while (entry.word.load(std::memory_order_acquire) == kAsleep) {
-    switch (dispatch) {
-      case Dispatch::semaphore: sem_wait(&entry.semaphore); break;
-      case Dispatch::eventfd: wait_eventfd(wake_fd); break;
-      default: futex_wait_while(entry.word, kAsleep); break;
-    }
   }
 }
 

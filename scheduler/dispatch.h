@@ -1,5 +1,6 @@
 // Dispatch: how a ready NF gets the core. Both ends of each mechanism stand here, side by side:
-// Waker is the vSwitch's, park() the NF's. The protocol around them is in runtime/abi/wake.h.
+// Waker is the vSwitch's, park() (park.h) the NF's. The protocol around them is in
+// runtime/abi/wake.h.
 #pragma once
 
 #include <cstdint>
@@ -11,6 +12,7 @@
 #include "runtime/abi/region.h"
 #include "runtime/abi/wake.h"
 #include "runtime/base/types.h"
+#include "scheduler/park.h"
 
 namespace mayfly {
 
@@ -27,8 +29,5 @@ class Waker {
   virtual absl::StatusOr<int> prepare(SlotId slot, WakeEntry& entry) = 0;
 };
 std::unique_ptr<Waker> make_waker(Dispatch dispatch, uint32_t slot_count);
-
-// The NF's end: waits while entry.word is kAsleep. `wake_fd` is what prepare() gave.
-void park(Dispatch dispatch, WakeEntry& entry, int wake_fd);
 
 }  // namespace mayfly
