@@ -278,8 +278,14 @@ void VSwitch::call_ready(SlotId slot) {
 void VSwitch::wake_ready(Cycles now) {
   audit_wakes(now);
   if (ready_count_ == 0) return;
-  const uint32_t share = std::min(received_, kRxBurst);
-  uint32_t wakes = kWakesIdleMax - (kWakesIdleMax - kWakesBusyMax) * share / kRxBurst;
+  uint32_t wakes = 1;
+  if (received_ < kRxBurst) {
+    wakes += (kWakesIdleMax - 1) * (kRxBurst - received_) / kRxBurst;
+  } else if ((wake_credit_ += received_) < kPacketsPerWake) {
+    return;
+  } else {
+    wake_credit_ = 0;
+  }
   // Pairs with the NF's fence between its asleep flag and its re-check of the ring (wake.h): one
   // fence serves all NFs of this turn.
   std::atomic_thread_fence(std::memory_order_seq_cst);

@@ -162,8 +162,8 @@ class VSwitch {
     Descriptor descriptor;
   };
   static constexpr uint32_t kReadyLooksMax = 64;    // NFs whose wake word a turn looks at
-  static constexpr uint32_t kWakesIdleMax = 8;      // wakes of a turn that received nothing ...
-  static constexpr uint32_t kWakesBusyMax = 1;      // ... and of one that received a full burst
+  static constexpr uint32_t kWakesIdleMax = 8;      // wakes of a turn that received nothing
+  static constexpr uint32_t kPacketsPerWake = 64;   // in turns that received full bursts
   static constexpr uint32_t kCollectMax = 256;      // descriptors taken in one turn, about
   static constexpr uint32_t kTimerBudget = 128;     // units of work a turn spends on each wheel
   static constexpr uint32_t kShareSearchMax = 8;
@@ -298,6 +298,7 @@ class VSwitch {
   std::vector<SlotId> touched_;
   std::vector<SlotId> ready_;       // to be woken: a FIFO, each at most once
   uint32_t ready_head_ = 0, ready_count_ = 0;
+  uint32_t wake_credit_ = 0;        // packets received in busy turns since the last wake
   uint32_t received_ = 0;           // packets taken from ports in this turn
   std::vector<SlotId> rung_;  // heard from the doorbells, not collected yet: a FIFO, each once
   uint32_t rung_head_ = 0, rung_count_ = 0;
