@@ -31,8 +31,10 @@ int run_command(const RunCommand& command) {
   auto run_for = parse_run_for(command.run_for);
   if (!run_for.ok()) return report_failure(run_for.status());
   auto config = parse_config(command.config);
-  if (!config.ok()) {
-    fmt::print(stderr, "mayfly: {}\n", std::string(config.status().message()));
+  absl::Status usable = config.status();
+  if (usable.ok()) usable = check_create(*config);
+  if (!usable.ok()) {
+    fmt::print(stderr, "mayfly: {}\n", std::string(usable.message()));
     return kExitBadInput;
   }
   RunOptions options;
