@@ -1,5 +1,6 @@
-/* The sleep protocol of runtime/abi/wake.h, with the wake policy of scheduler/wake_policy.h around
- * it, on a machine with x86-TSO memory: one NF instance, one vSwitch, endless or ending traffic.
+/* The sleep protocol of runtime/abi/wake.h, with the wake policy of scheduler/wake_policy.h and the
+ * vSwitch's rationing of wakes around it, on a machine with x86-TSO memory: one NF instance, one
+ * vSwitch, endless or ending traffic.
  *
  *   NF                                     vSwitch
  *   1 word = ASLEEP                        a push packets, publish the ring index
@@ -14,13 +15,14 @@
  * their own moves their heads to memory at any time. Without them a missing fence would not show.
  *
  * Checked (spin, weak fairness), for each setting of the parameters:
- *   no_lost_wake  safety: never does the NF sleep, with no wake on its way and the vSwitch between
- *                 two turns, on a whole batch (ageing on: on any packet without a running timer)
+ *   no_lost_wake  safety: never does the NF sleep, with no wake on its way nor due in a later turn
+ *                 and the vSwitch between two turns, on a whole batch (ageing on: on any packet
+ *                 without a running timer)
  *   served        liveness: a waiting batch is taken, whatever the traffic does afterwards
  *   drained       liveness, ageing on: when the traffic ends, every packet is taken
  * and that nothing deadlocks and no index overruns.
  *
- * Parameters: BATCH 1..4; AGING 0 (off) or 1; WAIT: FUTEX (the kernel compares the word), or TOKEN
+ * Parameters: BATCH 1..3; AGING 0 (off) or 1; WAIT: FUTEX (the kernel compares the word), or TOKEN
  * (semaphore, eventfd: a wake leaves a token; the NF loops around the word).
  */
 #ifndef BATCH
@@ -35,9 +37,9 @@
 #define WAIT FUTEX
 #endif
 
-#define RING 4              /* entries */
-#define MOD 8               /* ring indices run modulo this */
-#define TOKENS_MAX 2        /* tokens saturate, as an eventfd's do */
+#define RING 3              /* entries */
+#define MOD 4               /* ring indices run modulo this */
+#define TOKENS_MAX 1        /* tokens saturate, as an eventfd's do */
 #define DISTANCE(ahead, behind) ((ahead + MOD - behind) % MOD)
 
 #define AWAKE 0
@@ -61,12 +63,13 @@ bool nf_takes;
 bool vs_idle = true;        /* between two turns */
 bool traffic = true;
 bool armed;                 /* the ageing timer runs */
+bool in_ready;              /* the policy called it ready, and it has not been served yet */
 
 #define FILL DISTANCE(produced, consumed)
 #define NF_STAYS_ASLEEP (nf_blocked || (nf_waits && tokens == 0))
 #define TO_WAKE (FILL >= BATCH || (AGING && FILL > 0 && !armed))
 
-ltl no_lost_wake { [] !(NF_STAYS_ASLEEP && vs_idle && TO_WAKE) }
+ltl no_lost_wake { [] !(NF_STAYS_ASLEEP && vs_idle && !in_ready && TO_WAKE) }
 ltl served { [] ((FILL >= BATCH) -> <> (nf_takes || FILL < BATCH)) }
 ltl drained { [] ((AGING && !traffic && FILL > 0) -> <> (FILL == 0)) }
 
@@ -158,37 +161,65 @@ inline check_and_wake() {
   fi
 }
 
+inline on_served() {
+  waiting = 0
+}
+
+/* WakeState::on_packets(), for `count` packets just published. */
+inline on_packets() {
+  if
+  :: waiting + count >= BATCH -> in_ready = true
+  :: else ->
+     if
+     :: waiting == 0 -> armed = AGING
+     :: else                /* the timer runs already */
+     fi
+  fi;
+  atomic { waiting = (waiting + count > RING -> RING : waiting + count); count = 0 }
+}
+
 proctype Vswitch() {
   byte mine;                /* produced, as the vSwitch knows it */
-  byte waiting;             /* WakeState::waiting: since the NF was last called ready */
+  byte waiting;             /* WakeState::waiting: since the NF was last served */
+  bool deferred;            /* wakes are rationed: it may have to wait for another turn */
   byte count, old;
   do
-  :: atomic { traffic && DISTANCE(mine, consumed) < RING -> vs_idle = false };
-     if                     /* one or two packets this turn */
-     :: count = 1
-     :: DISTANCE(mine, consumed) + 2 <= RING -> count = 2
+  :: atomic { (traffic && DISTANCE(mine, consumed) < RING) || armed || in_ready ->
+              vs_idle = false };
+     if                     /* collect: everything it had came back */
+     :: atomic { mine == consumed -> on_served() }
+     :: skip
      fi;
-     mine = (mine + count) % MOD;
-     vs_stores!PRODUCED, mine;                                /* a */
-     if                     /* WakeState::on_packets() */
-     :: waiting + count >= BATCH ->
-        atomic { armed = false; waiting = 0; count = 0 };
-        check_and_wake()
-     :: else ->
+     if                     /* timers: expired, if the time has come */
+     :: atomic { armed -> armed = false };
         if
-        :: waiting == 0 -> armed = AGING
-        :: else             /* the timer runs already */
-        fi;
-        atomic { waiting = waiting + count; count = 0 }
+        :: waiting != 0 -> in_ready = true
+        :: else
+        fi
+     :: traffic || !armed
+     fi;
+     if                     /* receive and publish: one packet, two, or none */
+     :: traffic && DISTANCE(mine, consumed) < RING -> count = 1
+     :: traffic && DISTANCE(mine, consumed) + 2 <= RING -> count = 2
+     :: skip
+     fi;
+     if
+     :: count != 0 ->
+        mine = (mine + count) % MOD;
+        vs_stores!PRODUCED, mine;                             /* a */
+        on_packets()
+     :: else
+     fi;
+     if                     /* wake_ready */
+     :: in_ready && !deferred -> deferred = true
+     :: in_ready ->
+        atomic { in_ready = false; deferred = false; on_served() };
+        check_and_wake()
+     :: !in_ready
      fi;
      atomic { old = 0; vs_idle = true }
-  :: atomic { armed -> armed = false; vs_idle = false };      /* the timer expired */
-     waiting = 0;
-     check_and_wake();
-     atomic { old = 0; vs_idle = true }
-  :: atomic { waiting > 0 && mine == consumed -> waiting = 0; armed = false }  /* all came back */
   :: atomic { traffic -> traffic = false }                    /* ... for ever */
-  :: atomic { !traffic && !armed ->
+  :: atomic { !traffic && !armed && !in_ready ->
 end_quiet: false }
   od
 }

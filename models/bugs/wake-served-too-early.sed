@@ -1,2 +1,2 @@
-# The count of waiting packets is cleared when the first of them comes back, not the last.
-s|mine == consumed -> waiting = 0|consumed != 0 -> waiting = 0|
+# The count of waiting packets is cleared while some of them are still in the ring.
+s~mine == consumed -> on_served~true -> on_served~
