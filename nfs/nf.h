@@ -10,8 +10,8 @@
 //   tick(now)             every `tick_period_ns`, while bound
 //   reset()               the flow has ended: forget it; the next call is a bind() for another
 //
-// One instance is single-threaded: no two of these calls ever overlap. A call must return; an NF
-// that never does is found by the CPU time it burns and replaced.
+// One instance is single-threaded: no two of these calls ever overlap. A call must return: one
+// that never does keeps the packets its instance holds (a ring's worth at most) until it is killed.
 #pragma once
 
 #include <cstddef>

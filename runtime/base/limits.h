@@ -28,6 +28,10 @@ inline constexpr uint32_t kBindBytesMax = 64 * 1024; // one instance's bind conf
 inline constexpr uint32_t kRxBurst = 32;             // packets the vSwitch takes from a port at once
 inline constexpr uint32_t kNfBurst = 64;             // packets an NF is given at once
 
+// Nice value of what manages NFs (zygotes, the control thread), which shares their cores: a death
+// must be noticed while hundreds of NFs are runnable. Kept for root; others run at 0.
+inline constexpr int kControlNice = -10;
+
 inline constexpr uint32_t kTenantNameBytesMax = 63;
 
 static_assert(kLoanCountMax < kRingEntriesMin,

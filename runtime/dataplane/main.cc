@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/eventfd.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -110,6 +111,7 @@ absl::StatusOr<int> run(const Arguments& arguments) {
   int exit_code = 1;
   std::thread control_thread([&] {
     keep_off(config->vswitch_core);
+    setpriority(PRIO_PROCESS, static_cast<id_t>(gettid()), kControlNice);
     Control thread({&*config, &vswitch, arena->get(), control, region->fd(), &*bind, waker.get(),
                     &ports, TscRate(tsc_hz), arguments.keeper_fd, attention_fd,
                     arguments.run_dir});
