@@ -68,7 +68,6 @@ absl::Status Control::set_up() {
   sigaddset(&term, SIGTERM);
   sigaddset(&term, SIGINT);
   signal_fd_ = signalfd(-1, &term, SFD_CLOEXEC | SFD_NONBLOCK);
-  memory_begin_kib_ = available_memory_kib();
   for (size_t i = 0; i < config_.nfs.size(); ++i) {
     const NfConfig& nf = config_.nfs[i];
     start_target_ += std::min(nf.pool.idle, nf.pool.max);
@@ -176,6 +175,7 @@ void Control::on_attention() {
 // Background pre-fork: back to the low-water mark, and one for every place that waits.
 void Control::refill(const Attention& attention) {
   if (phase_ == Phase::draining || phase_ == Phase::done) return;
+  if (memory_begin_kib_ == 0) return;  // not before all zygotes are there: see check_started()
   for (size_t i = 0; i < attention.nfs.size(); ++i) {
     const auto nf = static_cast<NfId>(i);
     const Attention::PerNf& now = attention.nfs[i];
@@ -185,6 +185,7 @@ void Control::refill(const Attention& attention) {
   }
 }
 
+// Zygotes first, then instances, then traffic.
 void Control::check_started() {
   uint32_t forked = 0;
   for (size_t i = 0; i < config_.nfs.size(); ++i) forked += zygotes_.live(static_cast<NfId>(i));
@@ -192,8 +193,14 @@ void Control::check_started() {
     start_reported_ = forked;
     (void)send_message(keeper_fd_, {{"op", "starting"}, {"forked", forked}, {"of", start_target_}});
   }
-  for (size_t i = 0; i < config_.nfs.size(); ++i)
-    if (!zygotes_.ready(static_cast<NfId>(i))) return;
+  if (memory_begin_kib_ == 0) {
+    for (size_t i = 0; i < config_.nfs.size(); ++i)
+      if (!zygotes_.ready(static_cast<NfId>(i))) return;
+    memory_begin_kib_ = available_memory_kib();  // what comes now is the price of instances
+    Attention attention;
+    on_lcore([&] { vswitch_.fetch_attention(attention); });
+    refill(attention);
+  }
   if (forked >= start_target_) open_traffic();
 }
 

@@ -115,7 +115,7 @@ class Control : public DataplaneApi {
   Histogram interval_;          // swapped with the vSwitch's
   SteadyTime opened_{}, next_second_{}, ended_{};
   CpuTimes cpu_begin_;
-  uint64_t memory_begin_kib_ = 0;
+  uint64_t memory_begin_kib_ = 0;  // before the first instance; 0: not all zygotes are ready yet
   struct Quarantined {
     BlobId blob;
     std::vector<std::pair<SlotId, uint32_t>> lagging;  // NFs that may still read it
