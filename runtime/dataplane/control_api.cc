@@ -137,6 +137,7 @@ json Control::flows(uint64_t cursor, uint32_t limit) {
   struct Row {
     FlowEntry entry;
     InstanceKey key;
+    ChainId chain;  // the tenant's, where it has one of its own
   };
   std::vector<Row> rows;
   rows.reserve(kChunk);
@@ -150,8 +151,10 @@ json Control::flows(uint64_t cursor, uint32_t limit) {
       total = flows.size();
       const uint64_t end = std::min<uint64_t>(cursor + kChunk, bound);
       for (; cursor < end && rows.size() < limit; ++cursor)
-        if (const FlowId f{static_cast<uint32_t>(cursor)}; flows.live(f))
-          rows.push_back({flows.entry(f), vswitch_.key_of(flows.entry(f).state.binding)});
+        if (const FlowId f{static_cast<uint32_t>(cursor)}; flows.live(f)) {
+          const BindingId b = flows.entry(f).state.binding;
+          rows.push_back({flows.entry(f), vswitch_.key_of(b), vswitch_.binding(b).chain});
+        }
     });
     more = cursor < bound;
   }
@@ -161,7 +164,7 @@ json Control::flows(uint64_t cursor, uint32_t limit) {
     list.push_back({{"flow", to_string(row.entry.key)},
                     {"port", config_.ports[row.entry.key.port].name},
                     {"instance", to_string(row.key)},
-                    {"chain", config_.chains[index(config_.flows[index(state.rule)].chain)].name},
+                    {"chain", config_.chains[index(row.chain)].name},
                     {"tenant", tenant_table_.name_of(TenantId{state.tenant})},
                     {"packets", state.packets},
                     {"bytes", state.bytes},

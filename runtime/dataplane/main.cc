@@ -8,6 +8,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <new>
 #include <string>
 #include <thread>
 
@@ -137,7 +138,14 @@ int main(int argc, char** argv) {
   sigaddset(&blocked, SIGTERM);
   sigaddset(&blocked, SIGINT);
   pthread_sigmask(SIG_BLOCK, &blocked, nullptr);
-  const auto exit_code = run(arguments);
+  absl::StatusOr<int> exit_code = 1;
+  try {
+    exit_code = run(arguments);
+  } catch (const std::bad_alloc&) {  // the tables are sized by the configuration, and made at start
+    exit_code = absl::ResourceExhaustedError(
+        "not enough memory for the tables of this configuration; lower flow_table, memory.packets "
+        "or the sum of pool.max");
+  }
   if (exit_code.ok()) return *exit_code;
   (void)send_message(arguments.keeper_fd,
                      {{"op", "error"}, {"message", std::string(exit_code.status().message())}});
