@@ -7,10 +7,40 @@ import shutil
 import subprocess
 import tempfile
 
+import capture
 import mayfly
 import scenario
 
 NOBODY = 65534
+SMALL = """
+cores: { vswitch: 0, nfs: [1] }
+memory: { packets: 4096 }
+ports:
+  - { name: load, gen: { flows: 4, size: 64, rate: 1kpps } }
+nfs:
+  count: { image: counter, pool: { idle: 4, max: 16 } }
+chains:
+  pass: { nfs: [count] }
+flows:
+  - { match: { port: load }, instance_per: src_ip, chain: pass, out: load }
+"""
+PORTS = """
+cores: { vswitch: 0, nfs: [1] }
+memory: { packets: 4096 }
+ports:
+  - { name: in, pcap: { in: in.pcap } }
+  - { name: out, pcap: { out: out.pcap } }
+  - { name: ring, dev: net_ring0 }
+  - { name: load, gen: { flows: 4, size: 64, rate: 1kpps } }
+nfs:
+  count: { image: counter, pool: { idle: 4, max: 16 } }
+chains:
+  pass: { nfs: [count] }
+flows:
+  - { match: { port: in }, instance_per: rule, chain: pass, out: ring }
+  - { match: { port: ring }, instance_per: rule, chain: pass, out: out }
+  - { match: { port: load }, instance_per: src_ip, chain: pass, out: load }
+"""
 
 
 class Demo(scenario.Scenario):
@@ -56,6 +86,35 @@ class Demo(scenario.Scenario):
         self.assertGreater(report["packets"]["tx"], 1000)
         self.assertEqual(sorted(os.listdir(home)), sorted({"r.json"} | set(os.listdir(home))
                                                           & {"mayfly", "dpdk"}))
+
+    def test_an_ordinary_user_with_capture_and_ring_ports(self):
+        folder = pathlib.Path(self.folder("user"))
+        frames = [capture.udp_frame("10.0.0.1", f"10.0.0.{i}", 1000, 2000, bytes(i))
+                  for i in range(2, 50)]
+        capture.write(folder / "in.pcap", frames)
+        (folder / "config.yaml").write_text(PORTS)
+        os.chown(folder, NOBODY, NOBODY)
+        done, _ = self.mayfly("run", str(folder / "config.yaml"), "--for", "1s", "--report",
+                              str(folder / "r.json"), user=NOBODY)
+        self.assertEqual(done.returncode, 0, done.stdout)
+        self.assertIn("not root", done.stdout)
+        report = json.loads((folder / "r.json").read_text(encoding="utf-8"))
+        mayfly.check_accounts(report)
+        ports = {port["name"]: port for port in report["ports"]}
+        self.assertEqual(ports["in"]["rx"], len(frames))
+        # Into the ring, out of the ring, into the file.
+        self.assertEqual(ports["ring"]["tx"], len(frames))
+        self.assertEqual(ports["ring"]["rx"], len(frames))
+        self.assertEqual([f.bytes for f in capture.read(folder / "out.pcap").frames], frames)
+        self.assertGreater(ports["load"]["tx"], 500)
+
+    def test_two_runs_side_by_side(self):
+        runs = [self.start(SMALL), self.start(SMALL)]
+        for run in runs:
+            self.eventually(lambda r=run: r.stats()["packets"]["tx"] > 100, 10, "traffic")
+            self.assertIn("mayfly_packets_sent_total", run.request("GET", "/metrics")[1])
+        for run in runs:
+            self.drops(run.stop())
 
     def test_doctor_names_what_it_looks_at(self):
         done, _ = self.mayfly("doctor")
