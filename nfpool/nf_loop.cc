@@ -128,6 +128,9 @@ void NfLoop::give_back(const Burst& burst, uint32_t packet_count) {
     out_.write(taken_[i].with(op, p.out_port(), p.offset(), p.size()));
   }
   if (burst.originated() != 0) give_back_originated(burst);
+  // An ask that was heard and brought nothing (no buffer was free) is made again.
+  const uint32_t heard = slot_.from_switch.out_consumed.load(std::memory_order_relaxed);
+  if (asked_ && static_cast<int32_t>(heard - asked_at_) > 0) asked_ = false;
   if (blank_count_ < env_.image->blank_buffers && !asked_) ask_for_blanks();
   slot_.from_nf.packets.store(packets_, std::memory_order_relaxed);
   slot_.from_nf.bursts.store(bursts_, std::memory_order_relaxed);
@@ -157,6 +160,7 @@ void NfLoop::ask_for_blanks() {
   out_.write(Descriptor::make(BufferId{0}, 0, 0, 0, static_cast<uint8_t>(FromNf::ask_blanks),
                               static_cast<uint8_t>(wanted)));
   asked_ = true;
+  asked_at_ = out_.written() - 1;
 }
 
 bool NfLoop::tick_if_due(uint64_t now_tsc) {

@@ -67,6 +67,7 @@ class NfLoop {
   uint32_t bind_epoch_ = 0;
   bool bound_ = false;
   bool asked_ = false;
+  uint32_t asked_at_ = 0;  // index of the ask in the output ring
   uint64_t packets_ = 0, bursts_ = 0, cost_cycles_ = 0, cost_packets_ = 0;
   uint32_t blank_count_ = 0;
   Descriptor taken_[kNfBurst];

@@ -138,11 +138,12 @@ void Control::on_keeper(Zygotes::Events& events) {
 void Control::act(Zygotes::Events& events) {
   for (const std::string& text : events.notices) notice(text);
   if (!events.fatal.empty()) return fail(events.fatal);
+  // Births before deaths: one that died at once is in both.
+  if (!events.forked.empty())
+    on_lcore([&] {
+      for (const auto& [nf, slot] : events.forked) vswitch_.add_idle(nf, {&slot, 1});
+    });
   if (!events.deaths.empty()) on_deaths(events.deaths);
-  if (events.forked.empty()) return;
-  on_lcore([&] {
-    for (const auto& [nf, slot] : events.forked) vswitch_.add_idle(nf, {&slot, 1});
-  });
 }
 
 void Control::on_deaths(const std::vector<Zygotes::Events::Death>& deaths) {
@@ -162,6 +163,7 @@ void Control::on_attention() {
   Attention attention;
   on_lcore([&] { vswitch_.fetch_attention(attention); });
   for (SlotId slot : attention.condemned) {
+    if (zygotes_.pid_of(slot) == 0) continue;  // it has died meanwhile
     notice(absl::StrCat("nf '", config_.nfs[index(zygotes_.nf_of(slot))].name, "' instance ",
                         raw(slot), " (pid ", zygotes_.pid_of(slot),
                         ") broke the packet ABI and is replaced"));
@@ -197,9 +199,7 @@ void Control::check_started() {
     for (size_t i = 0; i < config_.nfs.size(); ++i)
       if (!zygotes_.ready(static_cast<NfId>(i))) return;
     memory_begin_kib_ = available_memory_kib();  // what comes now is the price of instances
-    Attention attention;
-    on_lcore([&] { vswitch_.fetch_attention(attention); });
-    refill(attention);
+    on_attention();
   }
   if (forked >= start_target_) open_traffic();
 }

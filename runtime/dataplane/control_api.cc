@@ -249,14 +249,18 @@ void Control::quarantine(const std::vector<BlobId>& unused) {
         control_.slot(SlotId{s}).from_switch.bind_seq.load(std::memory_order_relaxed);
     if (!acknowledged(SlotId{s}, seq)) lagging.emplace_back(SlotId{s}, seq);
   }
-  for (BlobId blob : unused) quarantine_.push_back({blob, lagging});
+  for (BlobId blob : unused) {
+    std::erase_if(quarantine_, [&](const Quarantined& q) { return q.blob == blob; });
+    quarantine_.push_back({blob, lagging});
+  }
 }
 
+// Caught up, asleep (it looks at its binding first thing when it wakes), or dead.
 bool Control::acknowledged(SlotId slot, uint32_t seq) const {
-  const Slot& s = control_.slot(slot);
-  return s.from_nf.bind_seq_seen.load(std::memory_order_acquire) == seq ||
-         s.from_switch.bind_seq.load(std::memory_order_relaxed) != seq ||
-         s.from_switch.flags.load(std::memory_order_relaxed) == 0 || zygotes_.pid_of(slot) == 0;
+  const uint32_t seen =
+      control_.slot(slot).from_nf.bind_seq_seen.load(std::memory_order_acquire);
+  return static_cast<int32_t>(seen - seq) >= 0 || zygotes_.pid_of(slot) == 0 ||
+         control_.wake(slot).word.load(std::memory_order_acquire) == kAsleep;
 }
 
 void Control::free_quarantined() {

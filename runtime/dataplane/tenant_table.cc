@@ -33,12 +33,12 @@ absl::StatusOr<TenantTable::Change> TenantTable::add(std::vector<TenantConfig> t
     VSwitch::TenantChange to{};
     to.live = true;
     to.chain = t.chain;
-    if (absl::Status s = place_blobs(t, to, change); !s.ok()) return s;
+    if (absl::Status s = place_blobs(t, to, change); !s.ok()) return take_back_blobs(change, s);
     change.tenants.push_back(std::move(to));
   }
   for (size_t i = 0; i < tenants.size(); ++i) {
     const auto id = new_id();
-    if (!id.ok()) return id.status();
+    if (!id.ok()) return take_back_blobs(change, id.status());
     TenantConfig& t = tenants[i];
     change.tenants[i].tenant = *id;
     names_[index(*id)] = t.name;
@@ -51,7 +51,11 @@ absl::StatusOr<TenantTable::Change> TenantTable::add(std::vector<TenantConfig> t
 }
 
 absl::StatusOr<TenantTable::Change> TenantTable::set(std::vector<TenantConfig> tenants) {
+  absl::flat_hash_map<InstanceKey, std::string, InstanceKeyHash> keys;
   for (const TenantConfig& t : tenants) {
+    if (!keys.emplace(t.key, t.name).second)
+      return absl::AlreadyExistsError(absl::StrCat("tenant '", t.name, "': key ", to_string(t.key),
+                                                   " is also given to tenant '", keys[t.key], "'"));
     if (!by_name_.contains(t.name))
       return absl::NotFoundError(absl::StrCat("no tenant '", t.name, "'; use add"));
     const auto owner = name_by_key_.find(t.key);
@@ -67,7 +71,7 @@ absl::StatusOr<TenantTable::Change> TenantTable::set(std::vector<TenantConfig> t
     to.live = true;
     to.chain = t.chain;
     to.rebind = !(entry.config.key == t.key) || entry.config.chain != t.chain;
-    if (absl::Status s = place_blobs(t, to, change); !s.ok()) return s;
+    if (absl::Status s = place_blobs(t, to, change); !s.ok()) return take_back_blobs(change, s);
     change.tenants.push_back(std::move(to));
   }
   for (TenantConfig& t : tenants) {
@@ -111,6 +115,12 @@ absl::Status TenantTable::place_blobs(const TenantConfig& tenant, VSwitch::Tenan
     to.blobs.emplace_back(nf.nf, *blob);
   }
   return absl::OkStatus();
+}
+
+// A change that fails leaves nothing behind: the vSwitch never heard of these.
+absl::Status TenantTable::take_back_blobs(const Change& change, absl::Status status) {
+  for (const auto& [blob, record] : change.fresh_blobs) bind_.remove(blob);
+  return status;
 }
 
 TenantIndex TenantTable::index_by_key() const {

@@ -36,6 +36,7 @@ class TenantTable {
 
  private:
   absl::Status place_blobs(const TenantConfig& tenant, VSwitch::TenantChange& to, Change& change);
+  absl::Status take_back_blobs(const Change& change, absl::Status status);
   TenantIndex index_by_key() const;
   absl::StatusOr<TenantId> new_id();
 

@@ -62,27 +62,29 @@ absl::Status Zygotes::start(NfId nf) {
   if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) != 0)
     return absl::InternalError(absl::StrCat("socketpair: ", strerror(errno)));
   const int args = blob_memfd(config.blob);
-  auto zygote = sibling_executable("mayfly-zygote");
-  if (!zygote.ok()) return zygote.status();
+  const auto zygote = sibling_executable("mayfly-zygote");
   ++link.generation;
   link.ready = false;
-  link.waiting_to_restart = false;
   link.started = std::chrono::steady_clock::now();
+  link.restart_at = link.started + kBackoffMax;  // unless it is sent
   if (link.socket >= 0) close(link.socket);
   link.socket = pair[0];
   fcntl(link.socket, F_SETFL, O_NONBLOCK);
   std::vector<int> fds{pair[1]};
   fds.insert(fds.end(), shared_.region_fds.begin(), shared_.region_fds.end());
   fds.push_back(args);
-  const absl::Status sent = send_message(
-      shared_.keeper_fd,
-      {{"op", "start_zygote"},
-       {"nf", config.name},
-       {"generation", link.generation},
-       {"argv", {*zygote, config.image_path, config.name}}},
-      fds);
+  absl::Status sent = zygote.status();
+  if (sent.ok() && args < 0) sent = absl::ErrnoToStatus(errno, "memfd for a zygote's arguments");
+  if (sent.ok())
+    sent = send_message(shared_.keeper_fd,
+                        {{"op", "start_zygote"},
+                         {"nf", config.name},
+                         {"generation", link.generation},
+                         {"argv", {*zygote, config.image_path, config.name}}},
+                        fds);
+  link.waiting_to_restart = !sent.ok();
   close(pair[1]);
-  close(args);
+  if (args >= 0) close(args);
   return sent;
 }
 
@@ -93,7 +95,10 @@ bool Zygotes::prepare(SlotId slot, CoreId core, int& wake_fd) {
   memset(static_cast<void*>(&entry), 0, sizeof entry);
   entry.core.store(raw(core), std::memory_order_relaxed);
   const auto fd = shared_.waker->prepare(slot, entry);
-  if (!fd.ok()) return false;
+  if (!fd.ok()) {
+    pending_notice_ = std::string(fd.status().message());
+    return false;
+  }
   wake_fd = *fd;
   return true;
 }
@@ -135,7 +140,8 @@ void Zygotes::kill(SlotId slot) {
   if (pids_[index(slot)] == 0) return;
   ZygoteMessage message{.op = ZygoteOp::kill, .count = 1};
   message.slots[0] = raw(slot);
-  send(owners_[index(slot)], message, {});
+  // A zygote that is behind with its messages gets this one later.
+  if (!send(owners_[index(slot)], message, {})) kills_.push_back({slot, pids_[index(slot)]});
 }
 
 bool Zygotes::send(NfId nf, const ZygoteMessage& message, std::span<const int> fds) {
@@ -180,7 +186,7 @@ void Zygotes::on_message(NfId nf, const ZygoteMessage& message, Events& events) 
     case ZygoteOp::forked: on_forked(nf, message, events); break;
     case ZygoteOp::died: {
       const SlotId slot{message.slots[0]};
-      if (pids_[index(slot)] != message.pids[0]) break;
+      if (!owns(nf, slot) || pids_[index(slot)] != message.pids[0]) break;
       --link.live;
       events.deaths.push_back({nf, slot, message.pids[0], message.status});
       break;
@@ -193,6 +199,7 @@ void Zygotes::on_forked(NfId nf, const ZygoteMessage& message, Events& events) {
   Link& link = links_[index(nf)];
   for (uint32_t i = 0; i < std::min(message.count, kForkBatchMax); ++i) {
     const SlotId slot{message.slots[i]};
+    if (!owns(nf, slot) || link.outstanding == 0) continue;
     --link.outstanding;
     if (message.pids[i] == 0) {
       release(slot);
@@ -249,7 +256,15 @@ void Zygotes::on_exit(const std::string& name, uint32_t generation, int status, 
       std::chrono::duration_cast<std::chrono::milliseconds>(delay).count(), " ms"));
 }
 
+// The image's own code runs in a zygote: what it says is checked.
+bool Zygotes::owns(NfId nf, SlotId slot) const {
+  return index(slot) < owners_.size() && owners_[index(slot)] == nf;
+}
+
 void Zygotes::on_time(SteadyTime now, Events& events) {
+  for (const auto& [slot, pid] : std::exchange(kills_, {}))
+    if (pids_[index(slot)] == pid) kill(slot);
+  if (!pending_notice_.empty()) events.notices.push_back(std::exchange(pending_notice_, {}));
   std::erase_if(orphans_, [&](const Events::Death& orphan) {
     if (!process_gone(orphan.pid)) return false;
     events.deaths.push_back(orphan);
@@ -266,7 +281,7 @@ void Zygotes::on_time(SteadyTime now, Events& events) {
 bool Zygotes::process_gone(int pid) {
   char text[512];
   const int fd = open(absl::StrCat("/proc/", pid, "/stat").c_str(), O_RDONLY | O_CLOEXEC);
-  if (fd < 0) return true;
+  if (fd < 0) return errno == ENOENT || errno == ESRCH;
   const ssize_t n = read(fd, text, sizeof text - 1);
   close(fd);
   if (n <= 0) return true;

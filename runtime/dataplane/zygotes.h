@@ -84,6 +84,7 @@ class Zygotes {
 
   void on_message(NfId nf, const ZygoteMessage& message, Events& events);
   void on_forked(NfId nf, const ZygoteMessage& message, Events& events);
+  bool owns(NfId nf, SlotId slot) const;
   bool prepare(SlotId slot, CoreId core, int& wake_fd);
   bool send(NfId nf, const ZygoteMessage& message, std::span<const int> fds);
   static bool process_gone(int pid);
@@ -95,6 +96,8 @@ class Zygotes {
   std::vector<int> pids_;
   std::vector<NfId> owners_;
   std::vector<Events::Death> orphans_;  // of a zygote that ended: not known to be gone yet
+  std::vector<std::pair<SlotId, int>> kills_;  // not sent yet
+  std::string pending_notice_;
   size_t next_core_ = 0;
 };
 

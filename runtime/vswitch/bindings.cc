@@ -150,7 +150,8 @@ BindingId VSwitch::make_binding(const BindingKey& key, TenantId tenant, const Fl
     if (decided) return b;
     break;
   }
-  if (free_bindings_.empty() || free_vacancies_.size() < length) {
+  // As many vacancies as there are slots are kept for deaths: those cannot be refused.
+  if (free_bindings_.empty() || free_vacancies_.size() < length + size_t{slot_count_}) {
     why = Drop::pool_empty;
     return kNone<BindingId>;
   }
@@ -288,7 +289,7 @@ void VSwitch::gate(BindingId b, BindingId predecessor) {
     vacancies_[place & ~kVacantBit].gated = true;
   } else {
     // Held packets: it serves other flows already, whose order is not this one's.
-    if (instances_[place].held != 0 || free_vacancies_.empty()) return;
+    if (instances_[place].held != 0 || free_vacancies_.size() <= slot_count_) return;
     vacancies_[make_vacancy(b, 0, SlotId{place})].gated = true;
   }
   old.successor = b;

@@ -20,12 +20,18 @@ bool VSwitch::collect(Cycles now) {
   uint32_t hop_count = 0;
   for (uint32_t i = 0; i < count; ++i) hop_count += take_back(returned[i], now, hops[hop_count]);
   forward({hops, hop_count});
+  // Only now: a packet between two NFs is held by neither.
+  for (uint32_t i = 0; i < rung_count; ++i) {
+    const Instance& instance = instances_[index(rung[i])];
+    if (instance.state == InstanceState::draining && instance.held == 0)
+      finish_if_drained(instance.binding);
+  }
   return count != 0;
 }
 
 // The next NFs whose output is to be read, oldest bell first; their lines on the way to the cache.
 uint32_t VSwitch::gather_rung(std::span<SlotId> rung) {
-  if (rung_count_ == 0) hear_doorbells();
+  hear_doorbells();
   const uint32_t count = std::min<uint32_t>(rung_count_, static_cast<uint32_t>(rung.size()));
   for (uint32_t i = 0; i < count; ++i) {
     const SlotId slot = rung_[rung_head_];
@@ -113,12 +119,8 @@ bool VSwitch::take_back(const Returned& returned, Cycles now, Hop& hop) {
   meta.offset = static_cast<uint16_t>(d.offset());
   meta.length = static_cast<uint16_t>(d.length());
   --instance.held;
-  const bool goes_on = next_hop(d.buffer(), op, d.argument(), hop);
-  if (instance.held == 0) {
-    instance.wake.on_served();
-    if (instance.state == InstanceState::draining && !goes_on) finish_if_drained(instance.binding);
-  }
-  return goes_on;
+  if (instance.held == 0) instance.wake.on_served();
+  return next_hop(d.buffer(), op, d.argument(), hop);
 }
 
 bool VSwitch::take_back_blank(Instance& instance, SlotId slot, Descriptor d, Cycles now, Hop& hop) {
@@ -214,6 +216,7 @@ void VSwitch::leave(BufferId b) {
 void VSwitch::condemn(SlotId slot) {
   Instance& instance = instances_[index(slot)];
   if (instance.state >= InstanceState::dead) return;
+  if (instance.state == InstanceState::idle) std::erase(nfs_[index(instance.nf)].idle, slot);
   instance.state = InstanceState::dead;
   ++violations_;
   condemned_.push_back(slot);

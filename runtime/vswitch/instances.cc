@@ -48,7 +48,7 @@ void VSwitch::unbind_instance(SlotId slot) {
   Instance& instance = instances_[index(slot)];
   NfRecord& nf = nfs_[index(instance.nf)];
   forget_binding(instance, slot);
-  if (instance.state == InstanceState::dead) return;  // its death is on the way, and frees it
+  if (instance.state >= InstanceState::dead) return;  // its death is on the way, and frees it
   instance.state = InstanceState::idle;
   write_binding(instance, BindWrite::unbind);
   ++nf.recycles;
@@ -188,7 +188,9 @@ void VSwitch::fulfil(uint32_t vacancy, SlotId slot) {
   Vacancy& v = vacancies_[vacancy];
   bindings_[index(v.binding)].places[v.position] = raw(slot);
   Instance& instance = instances_[index(slot)];
-  if (bindings_[index(v.binding)].state != BindingState::live)  // released behind its gate
+  const BindingId binding = v.binding;
+  if (bindings_[index(binding)].state != BindingState::live &&  // released behind its gate
+      instance.state == InstanceState::bound)
     instance.state = InstanceState::draining;
   for (uint32_t b = v.first; b != 0xffffffff;) {
     const uint32_t next = arena_.meta(BufferId{b}).link;
@@ -197,6 +199,7 @@ void VSwitch::fulfil(uint32_t vacancy, SlotId slot) {
   }
   v.count = 0;
   remove_vacancy(vacancy);
+  finish_if_drained(binding);
 }
 
 void VSwitch::remove_vacancy(uint32_t vacancy) {
@@ -288,20 +291,33 @@ void VSwitch::salvage() {
 
 void VSwitch::on_deaths(std::span<const DeathReport> deaths, Cycles now) {
   now_ = now;
+  deaths_.assign(deaths.begin(), deaths.end());
+  std::sort(deaths_.begin(), deaths_.end(),
+            [](const auto& a, const auto& b) { return a.slot < b.slot; });
   // First what they gave back before they died, then what they still had.
-  for (const DeathReport& death : deaths) {
+  for (DeathReport& death : deaths_) {
     Instance& instance = instances_[index(death.slot)];
-    if (instance.state != InstanceState::dead) {
-      Returned returned[kRingEntriesMax];
-      const uint32_t count = take_returned(death.slot, returned);
-      Hop hop;
-      for (uint32_t i = 0; i < count; ++i)
-        if (take_back(returned[i], now, hop)) forward({&hop, 1});
+    if (instance.state == InstanceState::free) continue;
+    if (instance.state == InstanceState::dead) {
+      death.crashed = true;  // condemned: it broke the ABI
+      continue;
     }
+    Returned returned[kRingEntriesMax];
+    const uint32_t count = take_returned(death.slot, returned);
+    Hop hop;
+    for (uint32_t i = 0; i < count; ++i)
+      if (take_back(returned[i], now, hop)) forward({&hop, 1});
+  }
+  for (const DeathReport& death : deaths_) {
+    Instance& instance = instances_[index(death.slot)];
+    if (instance.state == InstanceState::free) continue;
+    if (instance.state == InstanceState::idle) std::erase(nfs_[index(instance.nf)].idle, death.slot);
     instance.state = InstanceState::dying;
   }
   salvage();
-  for (const DeathReport& death : deaths) bury(death, now);
+  size_t salvaged = 0;
+  for (const DeathReport& death : deaths_)
+    if (instances_[index(death.slot)].state == InstanceState::dying) bury(death, salvaged, now);
 }
 
 // The place of an instance that died; behind a gate it has a vacancy already.
@@ -312,7 +328,7 @@ uint32_t VSwitch::vacate(BindingId b, uint8_t position) {
   return place & ~kVacantBit;
 }
 
-void VSwitch::bury(const DeathReport& death, Cycles now) {
+void VSwitch::bury(const DeathReport& death, size_t& salvaged, Cycles now) {
   Instance& instance = instances_[index(death.slot)];
   NfRecord& nf = nfs_[index(instance.nf)];
   ++nf.deaths;
@@ -321,17 +337,20 @@ void VSwitch::bury(const DeathReport& death, Cycles now) {
   if (b != kNone<BindingId>) forget_binding(instance, death.slot);
   instance.state = InstanceState::free;
   instance.held = instance.loaned = 0;
+  const auto next_is_its = [&] {
+    return salvaged < salvaged_.size() &&
+           arena_.meta(salvaged_[salvaged]).holder == raw(death.slot);
+  };
   if (b == kNone<BindingId>) {
-    std::erase(nf.idle, death.slot);
+    while (next_is_its()) drop(salvaged_[salvaged++], Drop::nf_died);
     return;
   }
   ChainBinding& binding = bindings_[index(b)];
   const uint32_t vacancy = vacate(b, position);
-  const auto mine = [&](BufferId x) { return arena_.meta(x).holder == raw(death.slot); };
-  const auto first = std::find_if(salvaged_.begin(), salvaged_.end(), mine);
-  for (auto it = first; it != salvaged_.end() && mine(*it); ++it) {
-    arena_.meta(*it).holder = kHeldBySwitch;
-    add_to_backlog(vacancy, *it);
+  while (next_is_its()) {
+    const BufferId waiting = salvaged_[salvaged++];
+    arena_.meta(waiting).holder = kHeldBySwitch;
+    add_to_backlog(vacancy, waiting);
   }
   if (death.crashed) {
     const bool again = now.n - binding.last_crash_tsc < rate_.cycles(kCrashWindow).n;

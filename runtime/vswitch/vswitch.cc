@@ -45,11 +45,11 @@ VSwitch::VSwitch(const Setup& setup)
       flows_(config_.flow_count_max, fresh_secret()),
       fragments_(kFragmentCount),
       flow_timers_(config_.flow_count_max, rate_.cycles(millis(1)), clock_()),
-      timers_(3 * slot_count_, rate_.cycles(micros(2)), clock_()),
+      timers_(4 * slot_count_, rate_.cycles(micros(2)), clock_()),
       instances_(slot_count_),
       bindings_(2 * size_t{slot_count_}),
       binding_keys_(bindings_.size()),
-      vacancies_(slot_count_),
+      vacancies_(2 * size_t{slot_count_}),
       nfs_(config_.nfs.size()),
       tenants_(kTenantCountMax),
       instance_blob_(slot_count_, kNone<BlobId>),
@@ -59,12 +59,12 @@ VSwitch::VSwitch(const Setup& setup)
       attention_fd_(setup.attention_fd) {
   for (uint32_t s = 0; s < slot_count_; ++s) instances_[s].slot = &control_.slot(SlotId{s});
   for (size_t b = bindings_.size(); b-- > 0;) free_bindings_.push_back(static_cast<BindingId>(b));
-  for (uint32_t v = slot_count_; v-- > 0;) free_vacancies_.push_back(v);
+  for (uint32_t v = 2 * slot_count_; v-- > 0;) free_vacancies_.push_back(v);
   binding_of_.reserve(bindings_.size());
   for (size_t i = 0; i < nfs_.size(); ++i) {
     const NfConfig& nf = config_.nfs[i];
     nfs_[i].idle.reserve(slot_count_);
-    nfs_[i].vacancies.resize(slot_count_);
+    nfs_[i].vacancies.resize(2 * size_t{slot_count_});
     nfs_[i].blanks = std::min(nf.blank_buffers, kLoanCountMax);
     // One output entry is kept for ask_blanks, one per blank on loan: the output ring can then
     // hold all that an instance may ever give back at once.
@@ -80,6 +80,7 @@ VSwitch::VSwitch(const Setup& setup)
   touched_.reserve(slot_count_);
   ready_.resize(slot_count_);
   condemned_.reserve(slot_count_);
+  deaths_.reserve(slot_count_);
   blobs_.reserve(kBlobCountMax);
   blob_users_.reserve(kBlobCountMax);
   unused_blobs_.reserve(kBlobCountMax);
@@ -147,19 +148,21 @@ uint32_t VSwitch::receive_from(Port& port, Cycles now) {
   for (uint32_t i = 0; i < count; ++i) flows_.prefetch_entry(hashes[i]);
   uint32_t admitted = 0;
   for (uint32_t i = 0; i < count; ++i)
-    admitted += admit(burst[i], parsed[i], keys[i], hashes[i], now, hops[admitted]);
+    admitted += admit(burst[i], parsed[i], keys[i], hashes[i], now, hops, admitted);
   forward({hops, admitted});
   return count;
 }
 
 // Finds (or makes) the packet's flow; false if it was dropped.
 bool VSwitch::admit(BufferId b, const ParsedPacket& parsed, const PacketKey& key, uint64_t hash,
-                    Cycles now, Hop& hop) {
+                    Cycles now, Hop* hops, uint32_t& pending) {
   PacketMeta& meta = arena_.meta(b);
   meta.binding = raw(kNone<BindingId>);
   FlowId flow = flows_.find(key, hash);
   if (flow == kNone<FlowId> || flows_.entry(flow).state.reserved != tenant_epoch_ ||
       bindings_[index(flows_.entry(flow).state.binding)].state != BindingState::live) [[unlikely]] {
+    // Bindings may go: nothing may be on its way to one meanwhile.
+    forward({hops, std::exchange(pending, 0)});
     Drop why = Drop::no_rule;
     if (resolve(flow, key, hash, now, why) == kNone<BindingId>) {
       drop(b, why);
@@ -188,7 +191,7 @@ bool VSwitch::admit(BufferId b, const ParsedPacket& parsed, const PacketKey& key
       return false;
     }
   }
-  hop = {b, state.binding, 0, 0};
+  hops[pending] = {b, state.binding, 0, 0};
   return true;
 }
 
@@ -212,8 +215,11 @@ void VSwitch::forward(std::span<Hop> hops) {
 }
 
 void VSwitch::enqueue(const Hop& hop) {
-  if (hop.place == raw(kNone<SlotId>)) [[unlikely]]
+  if (hop.place == raw(kNone<SlotId>)) [[unlikely]] {
+    if (bindings_[index(hop.binding)].state != BindingState::live)
+      return drop(hop.buffer, Drop::pool_empty);  // never unprocessed but by policy
     return transmit(hop.buffer, PortId{arena_.meta(hop.buffer).out});
+  }
   if (hop.place & kVacantBit) [[unlikely]]
     return add_to_backlog(hop.place & ~kVacantBit, hop.buffer);
   Instance& instance = instances_[hop.place];
@@ -245,6 +251,10 @@ void VSwitch::publish(Cycles now) {
   for (SlotId slot : touched_) {
     Instance& instance = instances_[index(slot)];
     instance.touched = false;
+    if (instance.state == InstanceState::free) {  // died in this turn: its slot is another's now
+      instance.pushed = 0;
+      continue;
+    }
     // release pairs with the NF's acquire: entries (and the binding) before the index.
     instance.slot->from_switch.in_produced.store(instance.in_produced, std::memory_order_release);
     const uint32_t pushed = std::exchange(instance.pushed, 0);
@@ -301,6 +311,7 @@ void VSwitch::wake_ready(Cycles now) {
 bool VSwitch::wake(SlotId slot, Cycles now) {
   Instance& instance = instances_[index(slot)];
   instance.in_ready = false;
+  if (instance.state == InstanceState::free || instance.state >= InstanceState::dead) return false;
   instance.wake.on_served();
   ++wakes_.ready;
   WakeEntry& entry = control_.wake(slot);
@@ -312,7 +323,7 @@ bool VSwitch::wake(SlotId slot, Cycles now) {
     return true;
   }
   if (audit_head_ - audit_tail_ < kAuditDepth)
-    audits_[audit_head_++ % kAuditDepth] = {slot, instance.in_produced,
+    audits_[audit_head_++ % kAuditDepth] = {slot, instance.binding, instance.in_produced,
                                             now + rate_.cycles(kAuditDelay), false};
   return false;
 }
@@ -326,13 +337,15 @@ void VSwitch::audit_wakes(Cycles now) {
   if (now < audit.due) return;
   ++audit_tail_;
   const Instance& instance = instances_[index(audit.slot)];
-  if (instance.state != InstanceState::bound || instance.held == 0) return;
+  if (instance.state != InstanceState::bound || instance.held == 0 ||
+      instance.binding != audit.binding)
+    return;
   if (control_.wake(audit.slot).word.load(std::memory_order_acquire) != kAsleep) return;
   const uint32_t consumed = instance.slot->from_nf.in_consumed.load(std::memory_order_acquire);
   const uint32_t unread = audit.in_produced - consumed;
   if (unread == 0 || unread > ring_mask_ + 1) return;
   if (!audit.suspected) {
-    audits_[audit_head_++ % kAuditDepth] = {audit.slot, audit.in_produced,
+    audits_[audit_head_++ % kAuditDepth] = {audit.slot, audit.binding, audit.in_produced,
                                             now + rate_.cycles(kAuditConfirm), true};
     return;
   }

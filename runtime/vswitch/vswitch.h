@@ -182,7 +182,7 @@ class VSwitch {
   bool receive(Cycles now);
   uint32_t receive_from(Port& port, Cycles now);
   bool admit(BufferId b, const ParsedPacket& parsed, const PacketKey& key, uint64_t hash,
-             Cycles now, Hop& hop);
+             Cycles now, Hop* hops, uint32_t& pending);
   void forward(std::span<Hop> hops);
   void enqueue(const Hop& hop);
   void push(Instance& instance, SlotId slot, BufferId b);
@@ -253,7 +253,7 @@ class VSwitch {
   void on_vacancy_timer(uint32_t vacancy, Cycles now);
   void salvage();
   uint32_t vacate(BindingId b, uint8_t position);
-  void bury(const DeathReport& death, Cycles now);
+  void bury(const DeathReport& death, size_t& salvaged, Cycles now);
   void reconfigure(TenantId tenant);
   void want_attention();
 
@@ -307,6 +307,7 @@ class VSwitch {
   // Audit of wakes: NFs that were ready and found awake must have taken those packets soon after.
   struct Audit {
     SlotId slot;
+    BindingId binding;
     uint32_t in_produced;
     Cycles due;
     bool suspected;
@@ -327,7 +328,8 @@ class VSwitch {
   // Control.
   CommandQueue commands_;
   std::vector<SlotId> condemned_;
-  std::vector<BufferId> salvaged_;  // what dead NFs had not consumed
+  std::vector<DeathReport> deaths_;  // being dealt with, by slot
+  std::vector<BufferId> salvaged_;   // what they had not consumed, by slot and in order
   std::vector<BlobId> unused_blobs_;
   std::atomic<bool> attention_{false};
   int attention_fd_;

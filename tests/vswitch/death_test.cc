@@ -158,6 +158,29 @@ TEST_F(DeathOfNfTest, AFlowThatKeepsCrashingItsNfIsHeldBackAndOthersAreNot) {
   expect_balance();
 }
 
+TEST_F(DeathOfNfTest, WithEveryOtherVacancyTaken) {
+  Config c = two_ports({"x"}, KeyBy::five_tuple);
+  c.packets = 16384;
+  c.flow_count_max = 1 << 16;
+  start(c);
+  const SlotId s = give(0, 1)[0];
+  for (uint32_t i = 0; i < 12'000; ++i) {  // far more flows than there can be instances
+    port(0).in.push_back(udp(static_cast<uint8_t>(i >> 12), static_cast<uint16_t>(i & 0xfff)));
+    if (i % 32 == 31) turn();
+  }
+  EXPECT_GT(drops(Drop::pool_empty), 0u);
+  die(s);
+  turn();
+  expect_balance();
+}
+
+TEST_F(DeathOfNfTest, ADeathReportedOfNobodyIsIgnored) {
+  start(two_ports({"x"}));
+  const DeathReport report{SlotId{100}, true};
+  vswitch_->on_deaths({&report, 1}, now_);
+  EXPECT_EQ(vswitch_->nfs()[0].deaths, 0u);
+}
+
 TEST_F(DeathOfNfTest, WhileItsBindingDrains) {
   Config c = two_ports({"x"});
   c.flows[0].idle = millis(10);
