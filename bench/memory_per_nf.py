@@ -1,9 +1,11 @@
 #!/usr/bin/env python3
-"""What one NF process costs in memory, everything counted: 1,000 tenants with a chain of two
-(signature, counter), every instance a process that has handled at least 1,000 packets from all over
-the packet arena. Once on ordinary pages, once with arena and control region on 2 MiB pages.
+"""What one NF process costs in memory, everything counted: 1,000 tenants with a chain of two NFs,
+every instance a process that has handled at least 1,000 packets from all over the packet arena. On
+ordinary pages, and with arena and control region on 2 MiB pages. The first NF is `signature`, which
+reads every packet; the second `counter`, which looks at none, or `signature` again.
 
-    bench/memory_per_nf.py [--tenants 1000] [--packets 1000] [--pages both|ordinary|huge]
+    bench/memory_per_nf.py [--tenants 1000] [--packets 1000] [--pages ordinary huge]
+                           [--second counter signature]
 
 The figure is a difference of MemAvailable: with that many instances, less a run that differs in
 having one tenant only, divided by the difference in processes. Everything that exists once (DPDK,
@@ -12,12 +14,17 @@ kernel stacks and kernel objects, the pages they wrote, the zygotes' and the vSw
 runs have the same control region (it grows in steps of 4,096 slots), so slot and wake entry are
 added from their sizes.
 
+On a machine that does other things at the same time MemAvailable means little. So every run also
+has a memory cgroup (v1) to itself: its charge is the kernel's own account of the same processes,
+without what the kernel allocates for nobody in particular.
+
 An NF takes the buffers that the vSwitch gives it, and a vSwitch that keeps up gives the same few
 again and again. So the load is more than the NFs can do: then all buffers are in use, and every
 instance sees them in random order. The breakdown is of /proc/meminfo (all instances) and of
 /proc/PID/smaps (one)."""
 import argparse
 import collections
+import os
 import pathlib
 import re
 import signal
@@ -27,6 +34,7 @@ import time
 import run_mayfly
 
 HUGE_PAGES = pathlib.Path("/sys/kernel/mm/hugepages/hugepages-2048kB/nr_hugepages")
+MEMORY_GROUPS = pathlib.Path("/sys/fs/cgroup/memory")
 PACKETS = 65536
 RING = 128
 SLOT_BYTES = 192 + 2 * RING * 8 + 64  # slot, rings, wake entry (runtime/abi/{slot,wake}.h)
@@ -34,7 +42,7 @@ LOAD_SECONDS = 60
 KINDS = ("AnonPages", "PageTables", "KernelStack", "SUnreclaim", "SReclaimable", "Percpu")
 
 
-def config(tenants, slots, pages):
+def config(tenants, slots, pages, second):
     """`slots`: what all pools have room for, the same in all runs: an NF that nobody uses takes
     the rest."""
     nf = {"pool": {"idle": tenants, "max": tenants}}
@@ -43,10 +51,10 @@ def config(tenants, slots, pages):
         "memory": {"packets": PACKETS, "hugepages": "on" if pages == "huge" else "off"},
         "ring": RING,
         "ports": [{"name": "load", "gen": {"flows": tenants, "size": 64, "rate": "max"}}],
-        "nfs": {"sig": {"image": "signature", **nf}, "cnt": {"image": "counter", **nf},
+        "nfs": {"one": {"image": "signature", **nf}, "two": {"image": second, **nf},
                 "rest": {"image": "counter", **rest}},
-        "chains": {"two": {"nfs": ["sig", "cnt"]}, "unused": {"nfs": ["rest"]}},
-        "flows": [{"match": {"port": "load"}, "instance_per": "src_ip", "chain": "two",
+        "chains": {"both": {"nfs": ["one", "two"]}, "unused": {"nfs": ["rest"]}},
+        "flows": [{"match": {"port": "load"}, "instance_per": "src_ip", "chain": "both",
                    "out": "load"}],
         "wake": {"dispatch": "futex", "batch": 32, "aging": "200us"},
     }
@@ -92,10 +100,44 @@ def page_table_spans(areas):
                  for s in (21, 30, 39))
 
 
-def one_run(tenants, slots, pages, packets):
+class MemoryGroup:
+    """A memory cgroup for one run; where there is none, everything of it does nothing."""
+
+    def __init__(self):
+        self.path = MEMORY_GROUPS / f"mayfly-bench-{os.getpid()}"
+
+    def __enter__(self):
+        try:
+            self.path.mkdir()
+        except OSError:
+            self.path = None
+        return self
+
+    def __exit__(self, *_):
+        for _ in range(100):  # until its last process is really gone
+            try:
+                if self.path is not None:
+                    self.path.rmdir()
+                return
+            except OSError:
+                time.sleep(0.1)
+
+    def wrap(self):
+        if self.path is None:
+            return ()
+        return ("sh", "-c", f'echo $$ > {self.path}/cgroup.procs && exec "$@"', "sh")
+
+    def charged_kib(self):
+        if self.path is None:
+            return 0
+        return int((self.path / "memory.usage_in_bytes").read_text(encoding="utf-8")) // 1024
+
+
+def one_run(tenants, slots, pages, second, packets):
     """MemAvailable and the like before, and while all instances have done their packets."""
     before = settled_meminfo()
-    with run_mayfly.Run(config(tenants, slots, pages)) as run:
+    with MemoryGroup() as group, \
+            run_mayfly.Run(config(tenants, slots, pages, second), wrap=group.wrap()) as run:
         deadline = time.monotonic() + LOAD_SECONDS
         while True:
             time.sleep(1)
@@ -107,10 +149,12 @@ def one_run(tenants, slots, pages, packets):
                 raise run_mayfly.RunError(f"an NF handled {least} packets only in "
                                           f"{LOAD_SECONDS} s of load")
         during = settled_meminfo()
+        charged = group.charged_kib()
         example = describe(sorted(nfs, key=lambda nf: nf["slot"]))
         report = run.stop()
     used = {k: during[k] - before[k] for k in KINDS}
     used["MemAvailable"] = before["MemAvailable"] - during["MemAvailable"]
+    used["charged"] = charged
     return {"nfs": len(nfs), "least": least, "used": used, "report": report, "example": example}
 
 
@@ -139,26 +183,25 @@ def print_example(example):
                 print(f"      {fields['Private_Dirty']:5} KiB  {address}  {name or '[anonymous]'}")
 
 
-def measure(tenants, pages, packets):
+def measure(tenants, pages, second, packets):
     slots = 2 * tenants + 1
-    base = one_run(1, slots, pages, packets)
-    full = one_run(tenants, slots, pages, packets)
+    base = one_run(1, slots, pages, second, packets)
+    full = one_run(tenants, slots, pages, second, packets)
     if full["nfs"] != 2 * tenants:
         raise run_mayfly.RunError(f"{full['nfs']} instances instead of {slots}")
     more = full["nfs"] - base["nfs"]
     each = {k: (full["used"][k] - base["used"][k]) / more for k in full["used"]}
     total = each["MemAvailable"] + SLOT_BYTES / 1024
-    print(f"{pages} pages: {total:.1f} KiB for each of {full['nfs']} NFs that handled "
-          f"{full['least']} packets or more")
+    print(f"{pages} pages, signature and {second}: {total:.1f} KiB for each of {full['nfs']} NFs "
+          f"that handled {full['least']} packets or more")
     print(f"  MemAvailable {each['MemAvailable']:.1f} KiB + slot and wake entry "
-          f"{SLOT_BYTES / 1024:.2f} KiB; the run's own estimate: "
-          f"{full['report']['memory']['per_nf_kib']:.1f} KiB (without those, with the zygotes)")
+          f"{SLOT_BYTES / 1024:.2f} KiB; charged to its memory cgroup: {each['charged']:.1f} KiB; "
+          f"the run's own estimate: {full['report']['memory']['per_nf_kib']:.1f} KiB")
     parts = {k: each[k] for k in KINDS}
     rest = each["MemAvailable"] - sum(v for k, v in parts.items() if k != "SReclaimable")
     print("  of it: " + ", ".join(f"{k} {v:.1f}" for k, v in parts.items())
           + f", rest {rest:.1f} KiB")
     print_example(full["example"])
-    return total
 
 
 class HugePages:
@@ -186,21 +229,26 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--tenants", type=int, default=1000)
     parser.add_argument("--packets", type=int, default=1000, help="that each NF handles at least")
-    parser.add_argument("--pages", choices=("both", "ordinary", "huge"), default="both")
+    parser.add_argument("--pages", nargs="+", choices=("ordinary", "huge"),
+                        default=["ordinary", "huge"])
+    parser.add_argument("--second", nargs="+", choices=("counter", "signature"),
+                        default=["counter", "signature"])
     args = parser.parse_args()
     # So that `with` blocks end properly.
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, lambda *_: sys.exit(1))
     run_mayfly.preamble(__file__, tenants=args.tenants, processes=2 * args.tenants,
                         packets_each=args.packets, buffers=PACKETS, ring=RING)
-    if args.pages in ("both", "ordinary"):
-        measure(args.tenants, "ordinary", args.packets)
-    if args.pages in ("both", "huge"):
+    if "ordinary" in args.pages:
+        for second in args.second:
+            measure(args.tenants, "ordinary", second, args.packets)
+    if "huge" in args.pages:
         # Arena (with 64 jumbo buffers), control region, and DPDK's own.
         arena_mib = PACKETS // 512 + 4
         control_mib = (2 * args.tenants // 4096 + 1) * 4096 * SLOT_BYTES // (1 << 20) + 2
         with HugePages((arena_mib + control_mib + 128) // 2):
-            measure(args.tenants, "huge", args.packets)
+            for second in args.second:
+                measure(args.tenants, "huge", second, args.packets)
 
 
 if __name__ == "__main__":

@@ -46,17 +46,18 @@ class _UnixConnection(http.client.HTTPConnection):
 
 class Run:
     """One `mayfly run`, ready when the `with` block begins. `files` (name -> text) stand beside the
-    configuration. `seconds`: --for; None: until stop()."""
+    configuration. `seconds`: --for; None: until stop(). `wrap`: a command to start it with."""
 
     _made = 0
 
-    def __init__(self, config, seconds=None, mayfly=None, files=None):
+    def __init__(self, config, seconds=None, mayfly=None, files=None, wrap=()):
         Run._made += 1
         self.name = f"bench-{os.getpid()}-{Run._made}"
         self.mayfly = os.path.abspath(mayfly or MAYFLY)
         self._config = config if isinstance(config, str) else json.dumps(config, indent=1)
         self._files = files or {}
         self._seconds = seconds
+        self._wrap = list(wrap)
         self._socket = None
         self._connection = None
         self.process = None
@@ -94,8 +95,8 @@ class Run:
         (self.folder / "config.yaml").write_text(self._config, encoding="utf-8")
         for file, text in self._files.items():
             (self.folder / file).write_text(text, encoding="utf-8")
-        command = [self.mayfly, "run", str(self.folder / "config.yaml"), "--name", self.name,
-                   "--report", str(self.folder / "report.json")]
+        command = [*self._wrap, self.mayfly, "run", str(self.folder / "config.yaml"), "--name",
+                   self.name, "--report", str(self.folder / "report.json")]
         if self._seconds is not None:
             command += ["--for", f"{self._seconds}s"]
         with open(self.folder / "output.txt", "w", encoding="utf-8") as output:
