@@ -174,11 +174,14 @@ void HttpListener::Impl::watch() {
         accept_all();
         continue;
       }
+      // Out of epoll before a worker can have it: it closes the descriptor, whose number may then
+      // be another's.
+      forget(fd, false);
       std::unique_lock lock(mutex);
       const bool room = ready.size() < kReadyMax;
       if (room) ready.push_back(fd);
       lock.unlock();
-      forget(fd, !room);
+      if (!room) ::close(fd);
       work.notify_one();
     }
     expire(SteadyClock::now());
