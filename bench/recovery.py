@@ -34,7 +34,7 @@ GOAL_MS = 50
 WINDOW_NS = 1_000_000_000  # after a kill, before the same flow is hit again
 DONE_NS = 20_000_000       # after a kill, packets may come that the dead instance had finished
 TENANTS = 1000
-BACKGROUND_RATE = "20kpps"
+BACKGROUND_RATE = "10kpps"
 
 
 def config(case):

@@ -37,9 +37,11 @@ class Waking(scenario.Scenario):
             with self.subTest(dispatch=dispatch, batch=batch, aging=aging, own=own):
                 # Polling NFs share their core by whole time slices: a few of them are enough.
                 flows = 8 if dispatch == "poll" else 100
+                # The vSwitch's audit takes a second to call a wake late.
+                seconds = "3s" if aging == "off" else "1s"
                 run = self.prepare(CONFIG.format(dispatch=dispatch, batch=batch, aging=aging,
                                                  own=own, rate="10kpps", flows=flows),
-                                   arguments=["--for", "1s"])
+                                   arguments=["--for", seconds])
                 run.start(wait=False)
                 report = run.wait(30)
                 self.assertGreater(report["packets"]["tx"], 5_000)
