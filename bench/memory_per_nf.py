@@ -31,7 +31,8 @@ import signal
 import sys
 import time
 
-import run_mayfly
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "instrument"))
+import run as run_mayfly  # noqa: E402
 
 HUGE_PAGES = pathlib.Path("/sys/kernel/mm/hugepages/hugepages-2048kB/nr_hugepages")
 MEMORY_GROUPS = pathlib.Path("/sys/fs/cgroup/memory")

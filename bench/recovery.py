@@ -25,7 +25,9 @@ import struct
 import sys
 import time
 
-import run_mayfly
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "instrument"))
+import run as run_mayfly  # noqa: E402
+import stats  # noqa: E402
 
 FLOWS = 20
 RATE_EACH = 1000
@@ -159,8 +161,8 @@ def measure(case, count, seed):
     within = sum(g <= GOAL_MS for g in gaps)
     latency = report["latency_us"]
     print(f"{case:8} {len(kills):5}   "
-          + " ".join(f"{run_mayfly.quantile(gaps, q):8.2f}" for q in (0.5, 0.9, 0.99, 1))
-          + f"   {run_mayfly.quantile(silences, 1):8.2f}   {within:4} of {len(kills)}   "
+          + " ".join(f"{stats.percentile(gaps, q):8.2f}" for q in (0.5, 0.9, 0.99, 1))
+          + f"   {stats.percentile(silences, 1):8.2f}   {within:4} of {len(kills)}   "
           + f"{latency['p50']:7.0f} / {latency['p99']:.0f}   "
           + (", ".join(f"{k} {v}" for k, v in sorted(drops.items())) or "none"), flush=True)
 

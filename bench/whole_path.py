@@ -17,8 +17,8 @@ import statistics
 import subprocess
 import sys
 
-sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
-import run_mayfly  # noqa: E402
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "instrument"))
+import run as run_mayfly  # noqa: E402
 
 
 def config(tenants, nfs, dispatch, rate, batch, aging, ring=128, size=64):

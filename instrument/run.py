@@ -1,14 +1,17 @@
-"""Runs the shipped `mayfly` for the measurements of this folder.
+"""Runs the shipped `mayfly` and measures with it.
 
-    report = run_mayfly.run(config, seconds=5)        # one run, its --report as a dict
+    report = run.run(config, seconds=5)               # one run, its --report as a dict
 
-    with run_mayfly.Run(config) as r:                 # the same with a look inside
-        r.get("/v1/nfs")
+    with run.Run(config) as r:                        # the same, steered and looked into
+        r.set_rate(1_500_000)
+        figures = r.window(warmup=0.5, seconds=2)     # of these two seconds alone
         report = r.stop()
 
 `config` is YAML text, or a dict (JSON is YAML). Every run is private to the caller: a directory and
 a name of its own. Whatever happens in between, all its processes are gone when the call or the
-`with` block ends, and a run whose packets do not add up is an error, not a figure."""
+`with` block ends (also when the caller is killed), and a run whose packets do not add up is an
+error, not a figure."""
+import ctypes
 import datetime
 import http.client
 import json
@@ -23,14 +26,31 @@ import sys
 import tempfile
 import time
 
-MAYFLY = os.environ.get("MAYFLY") or str(
-    pathlib.Path(__file__).resolve().parent.parent / "build/release/bin/mayfly")
 READY_SECONDS = 90
+READY_SECONDS_PER_NF = 0.01
 STOP_SECONDS = 30
+PR_SET_PDEATHSIG = 1
+_LIBC = ctypes.CDLL(None, use_errno=True)
+
+
+def find_mayfly():
+    """The executable to measure: $MAYFLY (set by `mayfly sweep` to itself), or the one of the tree
+    this file is installed or checked out in."""
+    here = pathlib.Path(__file__).resolve().parent
+    installed = here.parents[2] / "bin/mayfly"  # PREFIX/libexec/mayfly/instrument
+    checkout = here.parent / "build/release/bin/mayfly"
+    return os.environ.get("MAYFLY") or str(installed if installed.exists() else checkout)
+
+
+MAYFLY = find_mayfly()
 
 
 class RunError(RuntimeError):
     """The run did not do what was asked; the message holds its output."""
+
+
+class Refused(RunError):
+    """`mayfly` found the configuration impossible, in one line, before anything started."""
 
 
 class _UnixConnection(http.client.HTTPConnection):
@@ -44,13 +64,24 @@ class _UnixConnection(http.client.HTTPConnection):
         self.sock.connect(self._path)
 
 
+def _die_with_parent():
+    """In the child: a Ctrl-C for the run should its starter be killed."""
+    _LIBC.prctl(PR_SET_PDEATHSIG, signal.SIGINT, 0, 0, 0)
+
+
+def rate_text(pps):
+    """A packet rate as configurations and the API write it."""
+    return pps if isinstance(pps, str) else f"{max(pps, 0.001):.3f}pps"
+
+
 class Run:
     """One `mayfly run`, ready when the `with` block begins. `files` (name -> text) stand beside the
-    configuration. `seconds`: --for; None: until stop(). `wrap`: a command to start it with."""
+    configuration. `seconds`: --for; None: until stop(). `wrap`: a command to start it with.
+    `parent`: where its folder is made. `nfs`: how many NF processes start, if they are many."""
 
     _made = 0
 
-    def __init__(self, config, seconds=None, mayfly=None, files=None, wrap=()):
+    def __init__(self, config, seconds=None, mayfly=None, files=None, wrap=(), parent=None, nfs=0):
         Run._made += 1
         self.name = f"bench-{os.getpid()}-{Run._made}"
         self.mayfly = os.path.abspath(mayfly or MAYFLY)
@@ -58,6 +89,8 @@ class Run:
         self._files = files or {}
         self._seconds = seconds
         self._wrap = list(wrap)
+        self._parent = parent
+        self._ready_seconds = READY_SECONDS + READY_SECONDS_PER_NF * nfs
         self._socket = None
         self._connection = None
         self.process = None
@@ -90,7 +123,7 @@ class Run:
         if not os.access(self.mayfly, os.X_OK):
             raise RunError(f"{self.mayfly} is not there: build it (tools/build), or say with the "
                            "variable MAYFLY where it is")
-        self.folder = pathlib.Path(tempfile.mkdtemp(prefix="mayfly-bench-"))
+        self.folder = pathlib.Path(tempfile.mkdtemp(prefix="mayfly-bench-", dir=self._parent))
         self.folder.chmod(0o755)
         (self.folder / "config.yaml").write_text(self._config, encoding="utf-8")
         for file, text in self._files.items():
@@ -100,41 +133,79 @@ class Run:
         if self._seconds is not None:
             command += ["--for", f"{self._seconds}s"]
         with open(self.folder / "output.txt", "w", encoding="utf-8") as output:
+            # A session of its own: a Ctrl-C at the terminal is the caller's to act upon.
             self.process = subprocess.Popen(command, stdout=output, stderr=subprocess.STDOUT,
-                                            stdin=subprocess.DEVNULL, cwd=self.folder)
-        deadline = time.monotonic() + READY_SECONDS
+                                            stdin=subprocess.DEVNULL, cwd=self.folder,
+                                            start_new_session=True, preexec_fn=_die_with_parent)
+        self._wait_ready()
+        return self
+
+    def _wait_ready(self):
+        deadline = time.monotonic() + self._ready_seconds
         while time.monotonic() < deadline:
+            # The exit first: output that is read after it is whole.
+            status = self.process.poll()
             for line in self.output().splitlines():
                 if line.startswith("ready: run "):
                     self._socket = line.split("API at ")[1].split()[0].rstrip(",;")
-                    return self
-            if self.process.poll() is not None:
-                raise RunError(f"exit {self.process.returncode} before it was ready\n"
-                               f"{self.output()}")
+                    return
+            if status == 2:
+                raise Refused(self._last_words())
+            if status is not None:
+                raise RunError(f"exit {status} before it was ready\n{self.output()}")
             time.sleep(0.01)
-        raise RunError(f"not ready within {READY_SECONDS} s\n{self.output()}")
+        raise RunError(f"not ready within {self._ready_seconds:g} s\n{self.output()}")
+
+    def _last_words(self):
+        lines = [line for line in self.output().splitlines() if line.startswith("mayfly: ")]
+        return (lines or [self.output()])[-1].replace(f"{self.folder}/", "").strip()
 
     def output(self):
         return (self.folder / "output.txt").read_text(encoding="utf-8", errors="replace")
 
-    def get(self, path, seconds=10):
-        """The answer of the API to GET `path`. One connection serves all calls."""
+    # The API --------------------------------------------------------------------------------------
+
+    def request(self, method, path, body=None, seconds=10):
+        """The answer of the API. One connection serves all calls."""
+        data = None if body is None else json.dumps(body)
         for last in (False, True):
             if self._connection is None:
                 self._connection = _UnixConnection(self._socket, seconds)
             try:
-                self._connection.request("GET", path)
+                self._connection.request(method, path, data)
                 answer = self._connection.getresponse()
-                data = answer.read()
+                text = answer.read()
                 break
-            except (http.client.HTTPException, OSError):
+            except (http.client.HTTPException, OSError) as error:
                 self._connection.close()
                 self._connection = None
                 if last:
-                    raise
-        if answer.status != 200:
-            raise RunError(f"GET {path}: {answer.status} {data[:500]!r}")
-        return json.loads(data)
+                    raise RunError(f"{method} {path}: {error}\n{self.output()}") from error
+        if not 200 <= answer.status < 300:
+            raise RunError(f"{method} {path}: {answer.status} {text[:500].decode(errors='replace')}")
+        return json.loads(text)
+
+    def get(self, path, seconds=10):
+        return self.request("GET", path, seconds=seconds)
+
+    def patch(self, path, body):
+        return self.request("PATCH", path, body)
+
+    def post(self, path, body=None):
+        return self.request("POST", path, body)
+
+    def set_rate(self, pps, port="load"):
+        """The offered rate of a gen port, packets a second or "max", from now on."""
+        return self.patch(f"/v1/ports/{port}", {"rate": rate_text(pps)})
+
+    def window(self, warmup, seconds):
+        """The figures of `seconds` that begin `warmup` seconds from now."""
+        time.sleep(warmup)
+        self.post("/v1/window")
+        time.sleep(seconds)
+        return self.get("/v1/window")
+
+    # Its end --------------------------------------------------------------------------------------
 
     def wait(self, seconds=None):
         """Until it ends by itself (--for); its report."""
@@ -151,7 +222,10 @@ class Run:
         return report
 
     def stop(self):
-        """Ctrl-C, drain; its report."""
+        """Ctrl-C, drain; its report, with the accounts checked."""
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
         self.process.send_signal(signal.SIGINT)
         return self.wait(STOP_SECONDS)
 
@@ -179,9 +253,3 @@ def preamble(script, **parameters):
     print(f"{os.path.basename(script)}: {datetime.date.today()}, {model}, {os.cpu_count()} CPUs, "
           f"Linux {platform.release()}, load {os.getloadavg()[0]:.1f}")
     print("parameters: " + ", ".join(f"{k} {v}" for k, v in parameters.items()), flush=True)
-
-
-def quantile(values, q):
-    """The nearest-rank quantile, 0 <= q <= 1."""
-    ordered = sorted(values)
-    return ordered[min(len(ordered) - 1, int(q * len(ordered)))]
