@@ -6,10 +6,11 @@ build_packages=(
   g++ cmake ninja-build pkg-config ccache
   libdpdk-dev dpdk libabsl-dev libyaml-cpp-dev libcli11-dev libspdlog-dev libfmt-dev
   nlohmann-json3-dev libcpp-httplib-dev libpcap-dev libcgroup-dev liburing-dev
+  python3 python3-yaml
 )
 test_packages=(
   libgtest-dev libbenchmark-dev spin
-  python3 iproute2 iperf3 nginx-light curl ethtool tcpdump
+  iproute2 iperf3 nginx-light curl ethtool tcpdump
 )
 
 # install_missing PACKAGE...: installs, as root, those that dpkg does not know as installed. An

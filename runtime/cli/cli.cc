@@ -34,6 +34,7 @@ void add_run(CLI::App& app, Commands& c) {
   run->add_option("--report", c.run.report, "write the final figures here (JSON)");
   run->add_option("--name", c.run.name, "name of the run")->capture_default_str();
   run->add_flag("--quiet,-q", c.run.quiet, "print errors only");
+  run->add_flag("--check", c.run.check, "check the configuration and the host, and do not run");
   run->callback([&c] { c.action = [&c] { return run_command(c.run); }; });
 }
 
@@ -92,10 +93,28 @@ void add_tenants(CLI::App& app, Commands& c) {
   add_query(tenant->add_subcommand("ls", "list them"), c, tenant_list_command);
 }
 
+// Their options are the instrument's own: everything after the name is handed on as it stands.
+void add_experiments(CLI::App& app, Commands& c) {
+  constexpr std::pair<const char*, const char*> kExperiments[] = {
+      {"sweep", "measure a grid: NFs, sizes, rates, dispatch, batch, ageing, ..."},
+      {"report", "draw the rows of a sweep again: mayfly report DIR"},
+      {"tune", "find the wake settings for a load and a goal"},
+      {"compare", "the same load through Mayfly and its alternatives"},
+  };
+  for (const auto& [name, what] : kExperiments) {
+    CLI::App* sub = app.add_subcommand(name, what);
+    sub->set_help_flag();
+    sub->prefix_command();
+    sub->callback([&c, sub] {
+      c.action = [sub] { return instrument_command(sub->get_name(), sub->remaining()); };
+    });
+  }
+}
+
 void add_about(CLI::App& app, Commands& c) {
-  app.add_subcommand("doctor", "is this host ready, and what to do about it")->callback([&c] {
-    c.action = doctor_command;
-  });
+  CLI::App* doctor = app.add_subcommand("doctor", "is this host ready, and what to do about it");
+  doctor->add_flag("--json", c.query.json, "what the host and this build can do, for programs");
+  doctor->callback([&c] { c.action = [&c] { return doctor_command(c.query.json); }; });
   app.add_subcommand("version", "print the version")->callback([&c] {
     c.action = version_command;
   });
@@ -127,6 +146,7 @@ int cli_main(int argc, const char* const* argv) {
   add_demo(app, commands);
   add_queries(app, commands);
   add_tenants(app, commands);
+  add_experiments(app, commands);
   add_about(app, commands);
   try {
     app.parse(argc, argv);

@@ -16,6 +16,7 @@ struct RunCommand {
   std::string config, run_for, report;
   std::string name = "default";
   bool quiet = false;
+  bool check = false;  // the configuration and the host, and do not run
 };
 int run_command(const RunCommand& command);
 
@@ -49,7 +50,10 @@ int tenant_add_command(const TenantCommand& command);
 int tenant_set_command(const TenantCommand& command);
 int tenant_remove_command(const std::string& run, const std::vector<std::string>& names);
 
-int doctor_command();
+// Replaces this process by `python3 INSTRUMENT COMMAND ARGS...`; returns only if that fails.
+int instrument_command(const std::string& command, const std::vector<std::string>& args);
+
+int doctor_command(bool json);
 int version_command();
 
 }  // namespace mayfly

@@ -8,13 +8,17 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "fmt/format.h"
+#include "nlohmann/json.hpp"
+#include "runtime/base/limits.h"
 #include "runtime/base/version.h"
 #include "runtime/cli/commands.h"
+#include "runtime/config/config.h"
 #include "runtime/config/image.h"
 #include "runtime/keeper/host.h"
 #include "runtime/keeper/keeper.h"
 #include "runtime/keeper/run_directory.h"
 #include "runtime/keeper/spawn.h"
+#include "scheduler/dispatch.h"
 
 namespace mayfly {
 namespace {
@@ -164,11 +168,51 @@ void check_runs(Doctor& doctor) {
   doctor.say(Finding::ok, "active runs", runs.empty() ? "none" : absl::StrJoin(runs, ", "));
 }
 
+// For programs: what `mayfly sweep` must know to plan, and what it writes beside its figures.
+void print_facts(const HostFacts& host) {
+  const auto numbers = [](const std::vector<CoreId>& cores) {
+    nlohmann::json list = nlohmann::json::array();
+    for (const CoreId core : cores) list.push_back(raw(core));
+    return list;
+  };
+  const ProcessRoom room = process_room(host);
+  nlohmann::json dispatches = nlohmann::json::array();
+  for (const Dispatch d : {Dispatch::poll, Dispatch::semaphore, Dispatch::eventfd, Dispatch::futex,
+                           Dispatch::uring, Dispatch::baton})
+    if (parse_dispatch(dispatch_name(d)).ok()) dispatches.push_back(std::string(dispatch_name(d)));
+  utsname name{};
+  ::uname(&name);
+  const nlohmann::json facts = {
+      {"version", kVersion},
+      {"dpdk", MAYFLY_DPDK_VERSION},
+      {"kernel", name.release},
+      {"root", host.root},
+      {"cores", {{"online", numbers(host.cores_online)}, {"usable", numbers(host.cores_usable)}}},
+      {"processes", {{"room", room.count}, {"limit", room.limit}, {"remedy", room.remedy}}},
+      {"instances_max", kSlotCountMax},
+      {"descriptors_max", host.descriptors_max},
+      {"memory",
+       {{"available_bytes", host.memory_available_bytes},
+        {"total_bytes", host.memory_total_bytes}}},
+      {"huge_pages",
+       {{"page_bytes", host.huge.page_bytes},
+        {"total", host.huge.total},
+        {"free", host.huge.free}}},
+      {"dispatches", dispatches},
+      {"dispatch_default", std::string(dispatch_name(Config{}.dispatch))},
+  };
+  fmt::print("{}\n", facts.dump(2, ' ', false, nlohmann::json::error_handler_t::replace));
+}
+
 }  // namespace
 
-int doctor_command() {
+int doctor_command(bool json) {
   raise_soft_limits();
   const HostFacts host = read_host_facts();
+  if (json) {
+    print_facts(host);
+    return kExitOk;
+  }
   Doctor doctor;
   check_system(doctor, host);
   check_cores(doctor, host);

@@ -7,6 +7,7 @@
 #include "runtime/cli/demo.h"
 #include "runtime/config/parse.h"
 #include "runtime/keeper/keeper.h"
+#include "runtime/keeper/preflight.h"
 
 namespace mayfly {
 namespace {
@@ -25,6 +26,14 @@ absl::StatusOr<std::optional<Nanos>> parse_run_for(const std::string& text) {
   return std::optional<Nanos>(*duration);
 }
 
+// What `mayfly run` would be refused for before anything is started.
+int check_host(const Config& config) {
+  raise_soft_limits();
+  const Preflight checks = check_before_start(config, read_host_facts());
+  for (const std::string& error : checks.errors) fmt::print(stderr, "mayfly: {}\n", error);
+  return checks.errors.empty() ? kExitOk : kExitBadInput;
+}
+
 }  // namespace
 
 int run_command(const RunCommand& command) {
@@ -37,6 +46,7 @@ int run_command(const RunCommand& command) {
     fmt::print(stderr, "mayfly: {}\n", std::string(usable.message()));
     return kExitBadInput;
   }
+  if (command.check) return check_host(*config);
   RunOptions options;
   options.name = command.name;
   options.run_for = *run_for;

@@ -63,6 +63,13 @@ TEST(CommandLine, Rows) {
       {"tenant add acme --key 101 --name no-such-run", 2, "run"},
       {"tenant rm", 2, "names"},
       {"tenant rm acme --name no-such-run", 2, "run"},
+      {"--help", 0, "compare"},
+      {"run /no/such.yaml --check", 2, "/no/such.yaml"},
+      {"doctor --json", 0, "dispatch_default"},
+      {"sweep --help", 0, "--aging"},
+      {"sweep", 2, "--preset"},
+      {"sweep --nfs", 2, "--nfs"},
+      {"sweep --rate 80", 2, "has no unit"},
   };
   for (const Row& row : rows) {
     const Outcome outcome = mayfly(row.arguments);
