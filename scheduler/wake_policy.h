@@ -38,7 +38,7 @@ struct WakeState {
   uint64_t since = 0;        // TSC of the first waiting packet
   float packets_per_cycle = 0;
   uint16_t waiting = 0;
-  uint16_t batch = 1;        // in force
+  uint16_t batch = 1;        // in force while adaptive
 
   void begin(const WakeParams& p) {
     *this = {};
@@ -51,7 +51,8 @@ struct WakeState {
     waiting = static_cast<uint16_t>(std::min<uint32_t>(waiting + n, UINT16_MAX));
     if (first) on_gap(p, now);
     counted_ += n;
-    if (waiting >= batch) return WakeAdvice::ready;
+    // A fixed batch is read where it stands: it may be changed while NFs wait.
+    if (waiting >= (p.adaptive ? batch : p.batch)) return WakeAdvice::ready;
     return first && p.aging != kNoAging ? WakeAdvice::arm : WakeAdvice::nothing;
   }
 

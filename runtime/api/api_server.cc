@@ -4,7 +4,9 @@
 
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
+#include "runtime/api/live_requests.h"
 #include "runtime/api/metrics.h"
+#include "runtime/config/parse.h"
 #include "scheduler/dispatch.h"
 
 namespace mayfly {
@@ -47,13 +49,13 @@ int http_status(absl::StatusCode code) {
   }
 }
 
+void answer_error(Response& response, const absl::Status& status) {
+  answer_error(response, http_status(status.code()), std::string(status.message()));
+}
+
 void answer_change(Response& response, const absl::StatusOr<size_t>& changed, int status = 200) {
-  if (changed.ok()) {
-    answer(response, {{"tenants", *changed}}, status);
-  } else {
-    answer_error(response, http_status(changed.status().code()),
-                 std::string(changed.status().message()));
-  }
+  if (!changed.ok()) return answer_error(response, changed.status());
+  answer(response, {{"tenants", *changed}}, status);
 }
 
 // An unsigned query parameter; false and an answer if it is not one.
@@ -160,6 +162,7 @@ void ApiServer::route(httplib::Server& server) {
   server.set_exception_handler(explain_exception);
   route_reading(server);
   route_tenants(server);
+  route_live(server);
 }
 
 void ApiServer::route_reading(httplib::Server& server) {
@@ -205,6 +208,37 @@ void ApiServer::route_tenants(httplib::Server& server) {
   });
   server.Delete(R"(/v1/tenants/([^/]+))", [this](const Request& request, Response& response) {
     answer_change(response, tenants_.remove({request.matches[1]}));
+  });
+}
+
+// What may be changed and measured while packets flow.
+void ApiServer::route_live(httplib::Server& server) {
+  server.Get("/v1/ports",
+             [this](const Request&, Response& response) { answer(response, api_.ports()); });
+  server.Patch(R"(/v1/ports/([^/]+))", [this](const Request& request, Response& response) {
+    const std::string port = request.matches[1];
+    const auto pps = parse_rate_request(request.body);
+    if (!pps.ok()) return answer_error(response, pps.status());
+    if (const absl::Status s = api_.set_rate(port, *pps); !s.ok()) return answer_error(response, s);
+    answer(response, {{"name", port}, {"rate", packet_rate_text(*pps)}});
+  });
+  server.Get("/v1/wake",
+             [this](const Request&, Response& response) { answer(response, api_.wake()); });
+  server.Patch("/v1/wake", [this](const Request& request, Response& response) {
+    const auto change = parse_wake_request(request.body, api_.config());
+    if (!change.ok()) return answer_error(response, change.status());
+    if (const absl::Status s = api_.set_wake(*change); !s.ok()) return answer_error(response, s);
+    answer(response, api_.wake());
+  });
+  server.Post("/v1/window", [this](const Request&, Response& response) {
+    const auto window = api_.begin_window();
+    if (!window.ok()) return answer_error(response, window.status());
+    answer(response, *window, 201);
+  });
+  server.Get("/v1/window", [this](const Request&, Response& response) {
+    const auto window = api_.window();
+    if (!window.ok()) return answer_error(response, window.status());
+    answer(response, *window);
   });
 }
 

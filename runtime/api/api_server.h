@@ -25,6 +25,7 @@ class ApiServer {
   void route(httplib::Server& server);
   void route_reading(httplib::Server& server);
   void route_tenants(httplib::Server& server);
+  void route_live(httplib::Server& server);
 
   DataplaneApi& api_;
   std::string socket_path_;

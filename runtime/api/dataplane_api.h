@@ -3,14 +3,25 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "absl/status/status.h"
+#include "absl/status/statusor.h"
 #include "nlohmann/json.hpp"
 #include "runtime/config/config.h"
 
 namespace mayfly {
+
+// PATCH /v1/wake: of an NF, of a chain, or (neither) of all that have none of their own.
+struct WakeChange {
+  std::optional<ChainId> chain;
+  std::optional<NfId> nf;
+  bool inherit = false;  // the NF's or chain's own settings go away
+  bool batch = false, aging = false;  // which of `to` were given
+  WakeConfig to;
+};
 
 class DataplaneApi {
  public:
@@ -28,6 +39,16 @@ class DataplaneApi {
   virtual absl::Status add_tenants(std::vector<TenantConfig> tenants) = 0;
   virtual absl::Status set_tenants(std::vector<TenantConfig> tenants) = 0;
   virtual absl::Status remove_tenants(const std::vector<std::string>& names) = 0;
+
+  virtual nlohmann::json ports() = 0;  // [{name, kind, rate}]
+  // Of a `gen` port, in packets/s from now on (0: max). NotFound, FailedPrecondition.
+  virtual absl::Status set_rate(const std::string& port, double pps) = 0;
+  virtual nlohmann::json wake() = 0;  // {dispatch, batch, aging, chains: {}, nfs: {}}
+  virtual absl::Status set_wake(const WakeChange& change) = 0;
+  // Measuring windows: one at a time, a new one replaces it. {window: number}; then its figures so
+  // far, with the keys of stats() and more. NotFound while there is none.
+  virtual absl::StatusOr<nlohmann::json> begin_window() = 0;
+  virtual absl::StatusOr<nlohmann::json> window() = 0;
 };
 
 }  // namespace mayfly

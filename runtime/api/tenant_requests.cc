@@ -33,15 +33,6 @@ absl::StatusOr<json> files_of(const json& body) {
   return *it;
 }
 
-absl::Status check_keys(const json& body, std::initializer_list<const char*> known) {
-  for (const auto& [key, value] : body.items()) {
-    bool found = false;
-    for (const char* k : known) found = found || key == k;
-    if (!found) return bad(absl::StrCat("unknown key '", key, "' in the request"));
-  }
-  return absl::OkStatus();
-}
-
 // What errors call the document.
 absl::StatusOr<std::string> name_of(const json& body) {
   const auto file = body.find("file");
@@ -97,6 +88,15 @@ Config base_of(const Config& config, const TenantConfig& tenant) {
 }
 
 }  // namespace
+
+absl::Status check_keys(const json& body, std::initializer_list<const char*> known) {
+  for (const auto& [key, value] : body.items()) {
+    bool found = false;
+    for (const char* k : known) found = found || key == k;
+    if (!found) return bad(absl::StrCat("unknown key '", key, "' in the request"));
+  }
+  return absl::OkStatus();
+}
 
 absl::StatusOr<json> parse_json_body(const std::string& body) {
   std::vector<std::set<std::string>> open;

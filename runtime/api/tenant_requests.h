@@ -9,6 +9,7 @@
 // (key, chain, arguments) keeps its present value.
 #pragma once
 
+#include <initializer_list>
 #include <mutex>
 #include <string>
 #include <vector>
@@ -23,6 +24,8 @@ namespace mayfly {
 
 // A JSON object, without duplicate keys anywhere (a duplicate tenant must not silently win).
 absl::StatusOr<nlohmann::json> parse_json_body(const std::string& body);
+// InvalidArgument for a key of `body` that is not among `known`.
+absl::Status check_keys(const nlohmann::json& body, std::initializer_list<const char*> known);
 
 class TenantRequests {
  public:

@@ -28,6 +28,13 @@ class Histogram {
   // The smallest recorded value such that at least `q` (0..1) of all values are at or below it,
   // to the histogram's precision; 0 when empty.
   uint64_t quantile(double q) const;
+  // f(largest value of the cell, values in it) of every cell that is not empty, in order. The last
+  // one's is `max`.
+  template <class F>
+  void for_each(F&& f) const {
+    for (uint32_t i = 0; i < kCells; ++i)
+      if (cells_[i] != 0) f(top_of(i) < max_ ? top_of(i) : max_, cells_[i]);
+  }
 
  private:
   static constexpr uint32_t kSubBits = 10;

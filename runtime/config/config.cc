@@ -18,7 +18,8 @@ concept Is = std::same_as<std::remove_const_t<T>, U>;
 
 void fields(auto& f, Is<GenConfig> auto& x) {
   f("flows", x.flows), f("mix", x.mix), f("size", x.size_bytes), f("rate", x.rate_pps);
-  f("arrival", x.arrival), f("order", x.order), f("seed", x.seed), f("first_vlan", x.first_vlan);
+  f("arrival", x.arrival), f("on", x.on), f("off", x.off), f("order", x.order);
+  f("zipf", x.zipf), f("seed", x.seed), f("first_vlan", x.first_vlan);
 }
 void fields(auto& f, Is<PortConfig> auto& x) {
   f("name", x.name), f("dev", x.dev), f("gen", x.gen), f("pcap_in", x.pcap_in);
@@ -162,6 +163,21 @@ struct Reader {
 };
 
 }  // namespace
+
+WakeSettings wake_settings_of(const Config& config) {
+  WakeSettings settings;
+  settings.all = config.wake;
+  for (const ChainConfig& chain : config.chains) settings.chains.push_back(chain.wake);
+  for (const NfConfig& nf : config.nfs) settings.nfs.push_back(nf.wake);
+  return settings;
+}
+
+WakeConfig wake_of(const Config& config, const WakeSettings& settings, ChainId chain,
+                   uint32_t position) {
+  const NfId nf = config.chains[index(chain)].nfs[position];
+  if (settings.nfs[index(nf)]) return *settings.nfs[index(nf)];
+  return settings.chains[index(chain)].value_or(settings.all);
+}
 
 WakeConfig wake_of(const Config& config, ChainId chain, uint32_t position) {
   const ChainConfig& c = config.chains[index(chain)];

@@ -21,8 +21,8 @@ namespace mayfly {
 inline constexpr Nanos kNever{INT64_MAX};  // `aging: off`
 
 enum class SizeMix : uint8_t { fixed, imix, web };  // web: BESS/ClickOS paper, median about 120 B
-enum class Arrival : uint8_t { constant, poisson };
-enum class FlowOrder : uint8_t { round_robin, uniform };
+enum class Arrival : uint8_t { constant, poisson, bursts };
+enum class FlowOrder : uint8_t { round_robin, uniform, zipf };
 enum class EmptyPool : uint8_t { queue, share, bypass, drop };
 enum class Huge : uint8_t { automatic, on, off };
 
@@ -32,7 +32,9 @@ struct GenConfig {
   uint32_t size_bytes = 64;  // fixed: frame bytes without FCS, 60..65535
   double rate_pps = 1e6;     // 0: as fast as the vSwitch takes them ("max")
   Arrival arrival = Arrival::constant;
+  Nanos on = millis(1), off = millis(9);  // bursts; rate_pps is the mean over both
   FlowOrder order = FlowOrder::round_robin;
+  double zipf = 1.0;  // exponent: flow k is drawn with a weight of 1 / (k + 1)^zipf
   uint64_t seed = 1;
   uint16_t first_vlan = 0;  // nonzero: flow i carries VLAN tag first_vlan + i
 };
@@ -49,6 +51,7 @@ struct WakeConfig {
   uint32_t batch = 8;  // packets; ignored when adaptive
   bool adaptive = false;
   Nanos aging = micros(200);  // kNever: off
+  bool operator==(const WakeConfig&) const = default;
 };
 
 struct PoolConfig {
@@ -132,8 +135,17 @@ struct Config {
   std::vector<TenantConfig> tenants;
 };
 
+// When NFs are woken: for all, for a chain, for an NF. A run begins with what the file says, and
+// may change it.
+struct WakeSettings {
+  WakeConfig all;
+  std::vector<std::optional<WakeConfig>> chains, nfs;  // by ChainId, by NfId
+};
+WakeSettings wake_settings_of(const Config& config);
 // What an NF at this place of this chain is woken by: the NF's own `wake`, else the chain's, else
 // the global one.
+WakeConfig wake_of(const Config& config, const WakeSettings& settings, ChainId chain,
+                   uint32_t position);
 WakeConfig wake_of(const Config& config, ChainId chain, uint32_t position);
 
 std::vector<uint8_t> to_cbor(const Config& config);

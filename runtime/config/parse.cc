@@ -152,6 +152,18 @@ absl::StatusOr<Config> parse_config_text(const std::string& yaml, const std::str
   return read_config(**document);
 }
 
+absl::StatusOr<WakeConfig> parse_wake_text(const std::string& yaml, const std::string& file_name,
+                                           const WakeConfig& inherited, uint32_t ring_entries) {
+  FirstError errors;
+  const auto document = open_document(yaml, {file_name, "", &errors, {}});
+  if (!document.ok()) return document.status();
+  const YamlNode& root = (*document)->tree.root();
+  const WakeConfig wake = read_wake({(*document)->source, &root, root.line, "wake"}, inherited,
+                                    ring_entries, nullptr);
+  if (!errors.ok()) return errors.status();
+  return wake;
+}
+
 absl::StatusOr<Config> parse_config(const std::string& path) {
   const auto yaml = read_file(path, kYamlBytesMax, FileKind::regular_or_pipe);
   if (!yaml.ok()) return yaml.status();

@@ -33,6 +33,10 @@ absl::StatusOr<std::vector<TenantConfig>> parse_tenants_text(const std::string& 
                                                              const Config& base,
                                                              const FileReader& read_file);
 
+// A `wake:` map without dispatch ({batch, aging}) over `inherited`: a change at run time.
+absl::StatusOr<WakeConfig> parse_wake_text(const std::string& yaml, const std::string& file_name,
+                                           const WakeConfig& inherited, uint32_t ring_entries);
+
 // "101" and "100.7" (VLAN tags), "10.0.0.5", "2001:db8::5", "02:00:00:00:00:01".
 absl::StatusOr<InstanceKey> parse_tenant_key(std::string_view text);
 
@@ -41,5 +45,9 @@ absl::StatusOr<Nanos> parse_duration(std::string_view text);      // 200us, 30s,
 absl::StatusOr<uint64_t> parse_size(std::string_view text);       // 64KiB, 2MiB, 1GiB, 1500B
 absl::StatusOr<double> parse_packet_rate(std::string_view text);  // 100pps, 20kpps, 1.5Mpps, max
 absl::StatusOr<uint64_t> parse_bit_rate(std::string_view text);   // 800kbps, 100Mbps, 10Gbps
+
+// The other way: what the functions above read as the same value.
+std::string duration_text(Nanos duration);   // "200us", "off"
+std::string packet_rate_text(double pps);    // "1500000pps", "max"
 
 }  // namespace mayfly

@@ -33,19 +33,48 @@ void read_gen_size(const Value& value, GenConfig& gen) {
   }
 }
 
-GenConfig read_gen(const Value& value) {
-  static constexpr Word<Arrival> kArrival[] = {{"constant", Arrival::constant},
-                                               {"poisson", Arrival::poisson}};
+// constant, poisson, or {on: DURATION, off: DURATION}.
+void read_arrival(const Value& value, GenConfig& gen) {
+  if (!value) return;
+  constexpr Nanos kLeast = micros(1), kMost = seconds(10);
+  if (value.is(YamlKind::map)) {
+    gen.arrival = Arrival::bursts;
+    const Map map(value, {"on", "off"});
+    if (const Value v = map.required("on", "1ms")) gen.on = v.duration(kLeast, kMost);
+    if (const Value v = map.required("off", "9ms")) gen.off = v.duration(kLeast, kMost);
+    return;
+  }
+  const char* known = "constant, poisson or bursts such as {on: 1ms, off: 9ms}";
+  const std::string given = value.text(known);
+  if (!value.source().ok()) return;
+  if (given == "constant" || given == "poisson")
+    gen.arrival = given == "constant" ? Arrival::constant : Arrival::poisson;
+  else
+    value.error(fmt::format("\"{}\" is not known here; use {}", given, known));
+}
+
+void read_order(const Map& map, GenConfig& gen) {
   static constexpr Word<FlowOrder> kOrder[] = {{"round_robin", FlowOrder::round_robin},
-                                               {"uniform", FlowOrder::uniform}};
+                                               {"uniform", FlowOrder::uniform},
+                                               {"zipf", FlowOrder::zipf}};
+  constexpr double kExponentMin = 0.01, kExponentMax = 10;
+  if (const Value v = map["order"]) gen.order = v.word(kOrder);
+  if (const Value v = map["zipf"]) {
+    gen.zipf = v.number(kExponentMin, kExponentMax);
+    if (v.source().ok() && gen.order != FlowOrder::zipf)
+      v.error("an exponent counts for Zipf popularity only; write order: zipf with it");
+  }
+}
+
+GenConfig read_gen(const Value& value) {
   GenConfig gen;
-  const Map map(value, {"flows", "size", "rate", "arrival", "order", "seed", "first_vlan"});
+  const Map map(value, {"flows", "size", "rate", "arrival", "order", "zipf", "seed", "first_vlan"});
   if (const Value v = map["flows"])
     gen.flows = static_cast<uint32_t>(v.integer(1, kGenFlowCountMax));
   read_gen_size(map["size"], gen);
   if (const Value v = map["rate"]) gen.rate_pps = v.packet_rate();
-  if (const Value v = map["arrival"]) gen.arrival = v.word(kArrival);
-  if (const Value v = map["order"]) gen.order = v.word(kOrder);
+  read_arrival(map["arrival"], gen);
+  read_order(map, gen);
   if (const Value v = map["seed"]) gen.seed = v.integer(0, UINT64_MAX);
   if (const Value v = map["first_vlan"]) {
     gen.first_vlan = static_cast<uint16_t>(v.integer(1, kVlanMax));

@@ -122,6 +122,24 @@ uint64_t Value::integer(uint64_t min, uint64_t max) const {
   return n;
 }
 
+double Value::number(double min, double max) const {
+  const std::string range = fmt::format("from {} to {}", min, max);
+  const std::string given = text("a number " + range);
+  if (!source_->ok()) return min;
+  double n = 0;
+  const auto [end, error_code] = std::from_chars(given.data(), given.data() + given.size(), n,
+                                                 std::chars_format::fixed);
+  if (error_code != std::errc{} || end != given.data() + given.size()) {
+    error(fmt::format("\"{}\" is not a number; write one {}", shown(given), range));
+    return min;
+  }
+  if (!(n >= min && n <= max)) {
+    error(fmt::format("{} is out of bounds; write a number {}", shown(given), range));
+    return min;
+  }
+  return n;
+}
+
 bool Value::boolean() const {
   static constexpr Word<bool> kWords[] = {{"true", true}, {"false", false}};
   return word(kWords);

@@ -68,6 +68,7 @@ class Value {
   std::string text(std::string_view expected = "a text") const;
   std::string name() const;  // a text that is_name()
   uint64_t integer(uint64_t min, uint64_t max) const;
+  double number(double min, double max) const;  // decimals, no exponent
   bool boolean() const;
   Nanos duration(Nanos min, Nanos max, bool may_be_off = false) const;
   uint64_t size(uint64_t min, uint64_t max) const;

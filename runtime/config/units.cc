@@ -113,4 +113,20 @@ absl::StatusOr<uint64_t> parse_bit_rate(std::string_view text) {
   return parse_quantity(text, kBitRateUnits, "800kbps, 100Mbps or 10Gbps");
 }
 
+std::string duration_text(Nanos duration) {
+  if (duration == kNever) return "off";
+  const auto n = static_cast<uint64_t>(duration.n);
+  const Unit* unit = &kDurationUnits[0];
+  for (const Unit& u : kDurationUnits)
+    if (u.factor <= 1'000'000'000 && n % u.factor == 0) unit = &u;
+  return fmt::format("{}{}", n / unit->factor, unit->name);
+}
+
+std::string packet_rate_text(double pps) {
+  if (pps <= 0) return "max";
+  const auto thousandths = static_cast<uint64_t>(pps * 1000 + 0.5);
+  if (thousandths % 1000 == 0) return fmt::format("{}pps", thousandths / 1000);
+  return fmt::format("{}.{:03}pps", thousandths / 1000, thousandths % 1000);
+}
+
 }  // namespace mayfly

@@ -40,7 +40,10 @@ Control::Control(const Setup& setup)
                          {setup.control_region_fd, setup.bind->fd(), setup.arena->fd()},
                          setup.control,
                          setup.waker}),
-      tenant_table_(*setup.bind) {}
+      tenant_table_(*setup.bind),
+      wake_(wake_settings_of(config_)) {
+  for (const PortConfig& port : config_.ports) rates_.push_back(port.gen ? port.gen->rate_pps : 0);
+}
 
 Control::~Control() {
   if (signal_fd_ >= 0) close(signal_fd_);
@@ -236,6 +239,7 @@ void Control::finish() {
   report["version"] = kVersion;
   report["host"] = host_json();
   report["config"] = config_json(config_);
+  report["wake"] = wake_locked();
   const int fd = report_memfd(report);
   if (fd < 0 || !send_message(keeper_fd_, {{"op", "report"}}, {fd}).ok()) exit_code_ = 1;
   if (fd >= 0) close(fd);

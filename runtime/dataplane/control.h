@@ -14,8 +14,8 @@
 
 #include "runtime/api/dataplane_api.h"
 #include "runtime/dataplane/bind_region.h"
-#include "runtime/dataplane/observe.h"
 #include "runtime/dataplane/tenant_table.h"
+#include "runtime/dataplane/window.h"
 #include "runtime/dataplane/zygotes.h"
 #include "runtime/vswitch/vswitch.h"
 
@@ -52,6 +52,12 @@ class Control : public DataplaneApi {
   absl::Status add_tenants(std::vector<TenantConfig> tenants) override;
   absl::Status set_tenants(std::vector<TenantConfig> tenants) override;
   absl::Status remove_tenants(const std::vector<std::string>& names) override;
+  nlohmann::json ports() override;
+  absl::Status set_rate(const std::string& port, double pps) override;
+  nlohmann::json wake() override;
+  absl::Status set_wake(const WakeChange& change) override;
+  absl::StatusOr<nlohmann::json> begin_window() override;
+  absl::StatusOr<nlohmann::json> window() override;
 
  private:
   enum class Phase { starting, open, draining, done };
@@ -80,8 +86,13 @@ class Control : public DataplaneApi {
   void free_quarantined();
   bool acknowledged(SlotId slot, uint32_t seq) const;
 
-  // reports
-  Snapshot snapshot(bool last = false);
+  // live changes
+  nlohmann::json wake_locked() const;
+  void apply_wake();
+
+  // reports: `also` runs on the lcore, in the same command that copies the counters
+  Snapshot snapshot(absl::FunctionRef<void()> also = [] {});
+  Snapshot last_snapshot();
   nlohmann::json stats_locked(bool last = false);
   RunFacts facts() const;
   uint32_t live() const;
@@ -113,6 +124,12 @@ class Control : public DataplaneApi {
   uint32_t start_reported_ = 0;
   Histogram latency_;           // since traffic was opened
   Histogram interval_;          // swapped with the vSwitch's
+  Histogram window_latency_;    // since window_begin_
+  std::optional<WindowEnd> window_begin_;
+  uint64_t window_number_ = 0;
+  pid_t vswitch_thread_ = 0;
+  WakeSettings wake_;           // as they are now
+  std::vector<double> rates_;   // of gen ports, by PortId: packets/s, 0: max
   SteadyTime opened_{}, next_second_{}, ended_{};
   CpuTimes cpu_begin_;
   uint64_t memory_begin_kib_ = 0;  // before the first instance; 0: not all zygotes are ready yet

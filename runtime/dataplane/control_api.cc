@@ -29,18 +29,30 @@ const char* state_name(InstanceState state) {
 // ---------------------------------------------------------------------------------------------
 // Observation
 
-Snapshot Control::snapshot(bool last) {
-  Snapshot s;
+Snapshot Control::snapshot(absl::FunctionRef<void()> also) {
+  Snapshot s = empty_snapshot(config_);
   interval_.clear();
   on_lcore([&] {
-    s = take_snapshot(vswitch_, ports_);
+    take_snapshot(vswitch_, ports_, s);
     vswitch_.swap_latency(interval_);
-    if (!last) return;
-    s.held_buffers = arena_.count_held();
-    vswitch_.abandon();
-    s.ledger = vswitch_.ledger();
+    also();
   });
   latency_.merge(interval_);
+  if (window_begin_) window_latency_.merge(interval_);
+  return s;
+}
+
+// What is still inside is counted, and given up.
+Snapshot Control::last_snapshot() {
+  uint64_t held_buffers = 0;
+  Ledger ledger;
+  Snapshot s = snapshot([&] {
+    held_buffers = arena_.count_held();
+    vswitch_.abandon();
+    ledger = vswitch_.ledger();
+  });
+  s.held_buffers = held_buffers;
+  s.ledger = ledger;
   return s;
 }
 
@@ -69,8 +81,8 @@ uint32_t Control::live() const {
 }
 
 json Control::stats_locked(bool last) {
-  const Snapshot s = snapshot(last);
-  json stats = stats_json(s, latency_, facts());
+  const Snapshot s = last ? last_snapshot() : snapshot();
+  json stats = stats_json(s, latency_, facts(), CpuTimes::now());
   stats["interval"] = {{"latency_us", latency_json(interval_, rate_)}};
   if (last) {
     const int64_t unaccounted =

@@ -57,19 +57,29 @@ std::string first_line_with(const char* path, const std::string& prefix) {
 
 }  // namespace
 
-Snapshot take_snapshot(VSwitch& v, const std::vector<std::unique_ptr<Port>>& ports) {
+Snapshot empty_snapshot(const Config& config) {
   Snapshot s;
+  s.nfs.resize(config.nfs.size());
+  s.ports.resize(config.ports.size());
+  return s;
+}
+
+void take_snapshot(const VSwitch& v, const std::vector<std::unique_ptr<Port>>& ports,
+                   Snapshot& s) {
+  s.taken = tsc_now();
+  s.returned = v.returned();
   s.ledger = v.ledger();
   s.wakes = v.wakes();
   s.turns = v.turns();
   s.violations = v.violations();
   s.flows = v.flows().size();
   s.bindings = v.live_bindings();
-  for (const NfRecord& nf : v.nfs())
-    s.nfs.push_back({static_cast<uint32_t>(nf.idle.size()), nf.bound_count, nf.vacancy_count,
-                     nf.binds, nf.recycles, nf.deaths});
-  for (const auto& port : ports) s.ports.push_back(port->counters());
-  return s;
+  for (size_t i = 0; i < s.nfs.size(); ++i) {
+    const NfRecord& nf = v.nfs()[i];
+    s.nfs[i] = {static_cast<uint32_t>(nf.idle.size()), nf.bound_count, nf.vacancy_count,
+                nf.binds, nf.recycles, nf.deaths};
+  }
+  for (size_t i = 0; i < s.ports.size(); ++i) s.ports[i] = ports[i]->counters();
 }
 
 CpuTimes CpuTimes::now() {
@@ -118,10 +128,10 @@ json latency_json(const Histogram& h, TscRate rate) {
           {"max", us(h.max())}};
 }
 
-json stats_json(const Snapshot& s, const Histogram& latency, const RunFacts& facts) {
+json stats_json(const Snapshot& s, const Histogram& latency, const RunFacts& facts,
+                const CpuTimes& cpu) {
   const Ledger& l = s.ledger;
   const double seconds = std::max(facts.seconds, 1e-9);
-  const CpuTimes cpu = CpuTimes::now();
   json nf_cores = json::array();
   for (CoreId core : facts.config->nf_cores)
     nf_cores.push_back(cpu.busy_share(facts.cpu_begin, core));
@@ -161,6 +171,22 @@ json stats_json(const Snapshot& s, const Histogram& latency, const RunFacts& fac
   };
 }
 
+json gen_json(const GenConfig& gen) {
+  static constexpr const char* kMix[] = {"fixed", "imix", "web"};
+  static constexpr const char* kArrival[] = {"constant", "poisson", "bursts"};
+  static constexpr const char* kOrder[] = {"round_robin", "uniform", "zipf"};
+  json j = {{"flows", gen.flows},
+            {"size", gen.size_bytes},
+            {"mix", kMix[static_cast<int>(gen.mix)]},
+            {"rate_pps", gen.rate_pps},
+            {"arrival", kArrival[static_cast<int>(gen.arrival)]},
+            {"order", kOrder[static_cast<int>(gen.order)]},
+            {"seed", gen.seed}};
+  if (gen.arrival == Arrival::bursts) j["on_ns"] = gen.on.n, j["off_ns"] = gen.off.n;
+  if (gen.order == FlowOrder::zipf) j["zipf"] = gen.zipf;
+  return j;
+}
+
 json host_json() {
   utsname name{};
   uname(&name);
@@ -190,8 +216,7 @@ json config_json(const Config& c) {
   for (const PortConfig& p : c.ports) {
     json port = {{"name", p.name}};
     if (p.gen)
-      port["gen"] = {{"flows", p.gen->flows}, {"size", p.gen->size_bytes},
-                     {"rate_pps", p.gen->rate_pps}, {"seed", p.gen->seed}};
+      port["gen"] = gen_json(*p.gen);
     else
       port["dev"] = p.dev.empty() ? p.pcap_in + ">" + p.pcap_out : p.dev;
     ports.push_back(port);

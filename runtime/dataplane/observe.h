@@ -18,6 +18,8 @@ struct Snapshot {
   uint64_t held_buffers = 0;  // counted from the buffers themselves; only in the last one
   uint64_t violations = 0;
   uint32_t flows = 0, bindings = 0;
+  uint32_t returned = 0;  // live NFs that gave back a packet since the measuring window began
+  Cycles taken{0};
   struct PerNf {
     uint32_t idle = 0, bound = 0, vacancies = 0;
     uint64_t binds = 0, recycles = 0, deaths = 0;
@@ -25,7 +27,10 @@ struct Snapshot {
   std::vector<PerNf> nfs;
   std::vector<PortCounters> ports;
 };
-Snapshot take_snapshot(VSwitch& vswitch, const std::vector<std::unique_ptr<Port>>& ports);
+// On the lcore: `to` has its vectors already, so that nothing is allocated there.
+Snapshot empty_snapshot(const Config& config);
+void take_snapshot(const VSwitch& vswitch, const std::vector<std::unique_ptr<Port>>& ports,
+                   Snapshot& to);
 
 // Busy time of CPUs from /proc/stat, in clock ticks, since boot.
 struct CpuTimes {
@@ -49,7 +54,7 @@ struct RunFacts {
 };
 
 nlohmann::json stats_json(const Snapshot& snapshot, const Histogram& latency,
-                          const RunFacts& facts);
+                          const RunFacts& facts, const CpuTimes& cpu);
 nlohmann::json latency_json(const Histogram& latency, TscRate rate);
 // The host, for a report: kernel, CPU model, cores, memory, DPDK and Mayfly versions.
 nlohmann::json host_json();

@@ -59,6 +59,7 @@ GenPort::GenPort(const PortConfig& config, PortId id, Arena& arena, uint64_t tsc
       first_vlan_(config.gen->first_vlan),
       numbers_(config.gen->flows, 0),
       sunk_(arena.buffer_count()) {
+  if (config.gen->order == FlowOrder::zipf) zipf_.emplace(flow_count_, config.gen->zipf);
   build_header();
 }
 
@@ -113,12 +114,12 @@ uint32_t GenPort::collect(Cycles now, Ledger& ledger, uint32_t wanted, Due* due)
   const uint64_t late_cycles = schedule_.gaps(kRxBurst).n;
   uint32_t n = 0, offered = 0;
   for (; offered < wanted; ++offered) {
-    if (!schedule_.unlimited() && schedule_.due() > now) break;
+    if (!schedule_.is_due(now)) break;
     const uint32_t bytes = sizes_.next(random_);
     const BufferId b = arena_.alloc_for(bytes);
-    const uint64_t tsc = schedule_.unlimited() ? now.n : schedule_.due().n;
+    const uint64_t tsc = schedule_.due(now).n;
     if (now.n - tsc > late_cycles) ++counters_.late;
-    if (!schedule_.unlimited()) schedule_.advance();
+    schedule_.advance();
     if (b == kNone<BufferId>) {
       ledger.drop(bytes > kSmallFrameBytesMax ? Drop::rx_no_jumbo : Drop::rx_no_buffer);
       if (!schedule_.unlimited()) continue;

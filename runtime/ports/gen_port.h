@@ -16,9 +16,11 @@
 
 #include <array>
 #include <memory>
+#include <optional>
 #include <vector>
 
 #include "runtime/ports/gen_schedule.h"
+#include "runtime/ports/gen_zipf.h"
 #include "runtime/ports/port.h"
 
 namespace mayfly {
@@ -56,6 +58,7 @@ class GenPort final : public Port {
 
   uint32_t collect(Cycles now, Ledger& ledger, uint32_t wanted, Due* due);
   uint32_t next_flow() {
+    if (zipf_) return zipf_->next(random_);
     if (uniform_) return random_.below(flow_count_);
     const uint32_t flow = next_flow_++;
     if (next_flow_ == flow_count_) next_flow_ = 0;
@@ -71,6 +74,7 @@ class GenPort final : public Port {
   uint32_t flow_count_;
   uint32_t next_flow_ = 0;
   bool uniform_;
+  std::optional<Zipf> zipf_;
   bool stopped_ = false;
   uint16_t first_vlan_;
   uint32_t ip_at_ = 14;         // of the IPv4 header in the frame

@@ -5,6 +5,8 @@
 #include <span>
 #include <utility>
 
+#include "runtime/base/clock.h"
+
 namespace mayfly {
 namespace {
 
@@ -29,22 +31,28 @@ GenSchedule::GenSchedule(const GenConfig& config, uint64_t tsc_hz)
   for (size_t i = 0; i < gaps.size(); ++i) {
     exponential_[i] = static_cast<uint64_t>(std::llround(gaps[i] * n / sum * (1u << kFraction)));
   }
+  if (arrival_ == Arrival::bursts) {
+    const TscRate rate(tsc_hz);
+    on_ = std::max<uint64_t>(rate.cycles(config.on).n, 1);
+    off_ = rate.cycles(config.off).n;
+  }
   set_rate(config.rate_pps);
 }
 
 void GenSchedule::set_rate(double pps) {
   // Below one packet in 100 s there is nothing to pace.
-  gap_ = pps <= 0 ? 0
-                  : static_cast<uint64_t>(static_cast<double>(tsc_hz_) / std::max(pps, 0.01) *
-                                          (1u << kFraction));
+  const double mean = static_cast<double>(tsc_hz_) / std::max(pps, 0.01) * (1u << kFraction);
+  const double share = off_ == 0 ? 1 : static_cast<double>(on_) / static_cast<double>(on_ + off_);
+  gap_ = pps <= 0 ? 0 : std::max<uint64_t>(static_cast<uint64_t>(mean * share), 1);
   started_ = false;
 }
 
 void GenSchedule::restart(Cycles now) {
   started_ = true;
-  due_ = now.n;
+  due_ = began_ = now.n;
+  burst_end_ = off_ == 0 ? UINT64_MAX : now.n + on_;
   fraction_ = 0;
-  if (!unlimited()) advance();
+  advance();
 }
 
 GenSizes::GenSizes(const GenConfig& config) {

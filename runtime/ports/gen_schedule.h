@@ -5,6 +5,12 @@
 // Open loop: packet k is due at a time that does not depend on how the earlier ones fared. A late
 // packet keeps its due time (it counts as late, and its latency counts from when it was due), none
 // is skipped, and a generator that is behind gives as many as it is asked for.
+//
+// On/off bursts run on a clock of their own that stands still while the source is off, and goes
+// through (on + off) / on times the rate while it is on: the mean over a period is the given rate.
+//
+//   source clock   0 ....... on ....... 2 on            gap = mean gap * on / (on + off)
+//   TSC            0 ....... on | off | on ....... on | off | ...
 #pragma once
 
 #include <array>
@@ -12,26 +18,9 @@
 
 #include "runtime/base/types.h"
 #include "runtime/config/config.h"
+#include "runtime/ports/gen_random.h"
 
 namespace mayfly {
-
-// splitmix64 (Steele, Lea, Flood, OOPSLA 2014).
-class Random {
- public:
-  explicit Random(uint64_t seed) : state_(seed) {}
-  uint64_t next() {
-    uint64_t z = (state_ += 0x9e3779b97f4a7c15);
-    z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9;
-    z = (z ^ (z >> 27)) * 0x94d049bb133111eb;
-    return z ^ (z >> 31);
-  }
-  uint32_t below(uint32_t n) {
-    return static_cast<uint32_t>((static_cast<unsigned __int128>(next()) * n) >> 64);
-  }
-
- private:
-  uint64_t state_;
-};
 
 class GenSchedule {
  public:
@@ -44,9 +33,12 @@ class GenSchedule {
   bool started() const { return started_; }
   void restart(Cycles now);
 
-  Cycles due() const { return {due_}; }
-  // On to the next packet.
+  // Is a packet due, and since when?
+  bool is_due(Cycles now) const { return unlimited() ? is_on(now) : due_ <= now.n; }
+  Cycles due(Cycles now) const { return unlimited() ? now : Cycles{due_}; }
+  // On to the next packet; nothing to do where the rate is unlimited.
   void advance() {
+    if (unlimited()) return;
     uint64_t step = gap_;
     if (arrival_ == Arrival::poisson) {
       const uint64_t factor = exponential_[random_.next() >> (64 - kTableBits)];
@@ -55,19 +47,32 @@ class GenSchedule {
     step += fraction_;
     due_ += step >> kFraction;
     fraction_ = step & ((uint64_t{1} << kFraction) - 1);
+    if (due_ >= burst_end_) skip_off();
   }
   Cycles gaps(uint32_t n) const { return {(gap_ >> kFraction) * n}; }
 
  private:
   static constexpr uint32_t kFraction = 24;  // fixed point: 6e-8 of a cycle
   static constexpr uint32_t kTableBits = 12;
+
+  // The due time passed the end of a burst: over as many times off as it passed.
+  void skip_off() {
+    const uint64_t periods = (due_ - burst_end_) / on_ + 1;
+    due_ += periods * off_;
+    burst_end_ += periods * (on_ + off_);
+  }
+  bool is_on(Cycles now) const { return off_ == 0 || (now.n - began_) % (on_ + off_) < on_; }
+
   // Gaps of a Poisson process, in mean gaps: the exponential distribution at 4,096 equally likely
   // points, scaled so that its mean is exactly 1 (the longest is 9 mean gaps).
   std::array<uint64_t, 1u << kTableBits> exponential_;
   Random random_;
   Arrival arrival_;
   uint64_t tsc_hz_;
-  uint64_t gap_ = 0;  // mean, in 2^-24 cycles
+  uint64_t gap_ = 0;                 // mean while on, in 2^-24 cycles
+  uint64_t on_ = 0, off_ = 0;        // cycles; off 0: no bursts
+  uint64_t began_ = 0;               // where the first burst began
+  uint64_t burst_end_ = UINT64_MAX;  // of the burst that due_ is in
   uint64_t due_ = 0;
   uint64_t fraction_ = 0;
   bool started_ = false;

@@ -120,6 +120,10 @@ bool VSwitch::take_back(const Returned& returned, Cycles now, Hop& hop) {
   meta.length = static_cast<uint16_t>(d.length());
   --instance.held;
   if (instance.held == 0) instance.wake.on_served();
+  if (instance.window != window_) [[unlikely]] {
+    instance.window = window_;
+    ++returned_;
+  }
   return next_hop(d.buffer(), op, d.argument(), hop);
 }
 

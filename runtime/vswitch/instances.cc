@@ -332,6 +332,7 @@ void VSwitch::bury(const DeathReport& death, size_t& salvaged, Cycles now) {
   Instance& instance = instances_[index(death.slot)];
   NfRecord& nf = nfs_[index(instance.nf)];
   ++nf.deaths;
+  if (std::exchange(instance.window, 0) == window_) --returned_;  // the living count
   const BindingId b = instance.binding;
   const uint8_t position = instance.position;
   if (b != kNone<BindingId>) forget_binding(instance, death.slot);

@@ -43,6 +43,7 @@ struct alignas(kCacheLineBytes) Instance {
   uint8_t loaned = 0;          // blank buffers it holds
   bool touched = false;        // in this turn's list of rings to publish
   bool in_ready = false;       // in the queue of NFs that are to be woken
+  uint8_t window = 0;          // the last measuring window in which it gave back a packet
   uint16_t pushed = 0;         // packets put into its ring this turn
 };
 static_assert(sizeof(WakeState) == 24 && sizeof(Instance) == 64);

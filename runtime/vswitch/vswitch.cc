@@ -18,16 +18,6 @@ std::vector<Rule> rules_of(const Config& config) {
   return rules;
 }
 
-WakeParams wake_params_of(const Config& config, const WakeConfig& wake, TscRate rate) {
-  WakeParams params;
-  // A polling NF never sleeps while bound: whatever arrives first must wake an idle one.
-  params.batch = config.dispatch == Dispatch::poll ? 1 : wake.batch;
-  params.adaptive = config.dispatch != Dispatch::poll && wake.adaptive;
-  params.aging = wake.aging == kNever ? kNoAging : rate.cycles(wake.aging);
-  params.batch_max = config.ring_entries / 2;
-  return params;
-}
-
 }  // namespace
 
 VSwitch::VSwitch(const Setup& setup)
@@ -116,6 +106,7 @@ void VSwitch::watch(Cycles now, bool worked) {
   if (worked) turns_.busy_cycles += took;
   if (!open_) return;
   turns_.worst_cycles = std::max(turns_.worst_cycles, took);
+  turns_.window_worst_cycles = std::max(turns_.window_worst_cycles, took);
   turns_.long_turns += took > rate_.cycles(kLongTurn).n;
 }
 

@@ -66,7 +66,8 @@ struct TurnCounters {
   uint64_t busy_cycles = 0;   // of turns that did something
   uint64_t total_cycles = 0;
   uint64_t worst_cycles = 0;
-  uint64_t long_turns = 0;    // above kLongTurn
+  uint64_t window_worst_cycles = 0;  // since the measuring window began
+  uint64_t long_turns = 0;           // above kLongTurn
 };
 
 // What the control thread fetches when the vSwitch has asked for its attention.
@@ -84,6 +85,9 @@ struct DeathReport {
   SlotId slot;
   bool crashed;  // of its own doing: counts for the back-off (not SIGKILL from outside)
 };
+
+// A configured wake policy as it is followed: in cycles, and 1 packet where NFs poll.
+WakeParams wake_params_of(const Config& config, const WakeConfig& wake, TscRate rate);
 
 class VSwitch {
  public:
@@ -134,6 +138,19 @@ class VSwitch {
   };
   // `keys` replaces the index of tenants; the old one is left in it for the caller to destroy.
   void change_tenants(std::vector<TenantChange>& changes, TenantIndex& keys, Cycles now);
+
+  // Waking: what an NF at this place is woken by from now on. Who waits under the old settings
+  // is not looked at: call_waiting() does that.
+  void set_wake(ChainId chain, uint32_t position, const WakeConfig& wake);
+  // NFs of the slots from `first` on that have packets waiting are ready now.
+  void call_waiting(SlotId first, uint32_t count);
+
+  // Measuring windows: a number that instances are stamped with when they give back a packet, so
+  // that beginning one costs nothing. When numbers run out (`false`), forget_windows() over all
+  // slots comes first.
+  bool begin_window();
+  void forget_windows(SlotId first, uint32_t count);
+  uint32_t returned() const { return returned_; }  // live instances that did so in this window
 
   // Observation.
   void fetch_attention(Attention& attention);
@@ -293,6 +310,8 @@ class VSwitch {
   std::vector<uint32_t> blob_users_;
   std::vector<BlobId> instance_blob_;  // by slot: what its binding uses
   uint32_t tenant_epoch_ = 1;
+  uint8_t window_ = 1;
+  uint32_t returned_ = 0;
 
   // This turn.
   std::vector<SlotId> touched_;

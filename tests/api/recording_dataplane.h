@@ -70,6 +70,45 @@ class RecordingDataplane : public DataplaneApi {
     return absl::OkStatus();
   }
 
+  nlohmann::json ports() override {
+    const std::lock_guard lock(mutex_);
+    return nlohmann::json::array({{{"name", "load"}, {"rate", packet_rate_text(rate_)}}});
+  }
+  absl::Status set_rate(const std::string& port, double pps) override {
+    const std::lock_guard lock(mutex_);
+    if (port == "wire") return absl::FailedPreconditionError("port 'wire' is no gen port");
+    if (port != "load") return absl::NotFoundError(absl::StrCat("no port '", port, "'"));
+    rate_ = pps;
+    return absl::OkStatus();
+  }
+  nlohmann::json wake() override {
+    const std::lock_guard lock(mutex_);
+    return {{"batch", change_.to.batch}, {"changes", wake_changes_}};
+  }
+  absl::Status set_wake(const WakeChange& change) override {
+    const std::lock_guard lock(mutex_);
+    change_ = change;
+    ++wake_changes_;
+    return absl::OkStatus();
+  }
+  absl::StatusOr<nlohmann::json> begin_window() override {
+    const std::lock_guard lock(mutex_);
+    return nlohmann::json{{"window", ++windows_}};
+  }
+  absl::StatusOr<nlohmann::json> window() override {
+    const std::lock_guard lock(mutex_);
+    if (windows_ == 0) return absl::NotFoundError("there is no window");
+    return nlohmann::json{{"window", windows_}, {"seconds", 1.5}};
+  }
+  double rate() {
+    const std::lock_guard lock(mutex_);
+    return rate_;
+  }
+  WakeChange last_wake_change() {
+    const std::lock_guard lock(mutex_);
+    return change_;
+  }
+
   // The value of one argument of one tenant; text and numbers alike.
   std::string argument(const std::string& tenant, const std::string& nf, const std::string& arg) {
     const std::lock_guard lock(mutex_);
@@ -102,6 +141,9 @@ class RecordingDataplane : public DataplaneApi {
   const Config config_;
   std::mutex mutex_;
   std::map<std::string, TenantConfig> tenants_;
+  double rate_ = 1e6;
+  WakeChange change_;
+  int wake_changes_ = 0, windows_ = 0;
 };
 
 // A server in front of one, on a socket of its own.

@@ -99,5 +99,23 @@ TEST(Histogram, QuantilesOutsideTheUnitAreItsEnds) {
   EXPECT_EQ(h.quantile(2), 7u);
 }
 
+TEST(Histogram, ItsCellsHoldEveryValueInOrder) {
+  Histogram h;
+  std::mt19937_64 random(4);
+  for (int i = 0; i < 10'000; ++i) h.record(random() >> (24 + random() % 38));
+  uint64_t before = 0, count = 0;
+  bool first = true;
+  h.for_each([&](uint64_t top, uint64_t in_cell) {
+    EXPECT_TRUE(first || top > before);
+    EXPECT_GT(in_cell, 0u);
+    count += in_cell;
+    EXPECT_EQ(h.quantile((static_cast<double>(count) - 0.5) / 10'000), top);
+    before = top;
+    first = false;
+  });
+  EXPECT_EQ(count, 10'000u);
+  EXPECT_EQ(before, h.max());
+}
+
 }  // namespace
 }  // namespace mayfly

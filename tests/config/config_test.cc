@@ -163,7 +163,8 @@ TEST_F(ConfigTest, GeneratorAndCapturePorts) {
   const auto config = parse(R"(ports:
   - { name: g, gen: { flows: 9, size: imix, rate: 1.5Mpps, arrival: poisson, order: uniform, seed: 7, first_vlan: 100 } }
   - { name: h, gen: { size: 1500B, rate: max } }
-  - { name: w, gen: { size: web } }
+  - { name: w, gen: { size: web, arrival: { on: 1.5ms, off: 20us }, order: zipf, zipf: 0.75 } }
+  - { name: z, gen: { order: zipf } }
   - { name: p, pcap: { in: in.pcap, out: out.pcap } }
 )" + kNfs + kChains + "flows: [{chain: c, out: p}]\n");
   ASSERT_TRUE(config.ok()) << config.status();
@@ -177,9 +178,21 @@ TEST_F(ConfigTest, GeneratorAndCapturePorts) {
   EXPECT_EQ(gen.first_vlan, 100);
   EXPECT_EQ(config->ports[1].gen->size_bytes, 1500u);
   EXPECT_EQ(config->ports[1].gen->rate_pps, 0);
-  EXPECT_EQ(config->ports[2].gen->mix, SizeMix::web);
-  EXPECT_EQ(config->ports[3].pcap_in, dir_ + "/in.pcap");
-  EXPECT_EQ(config->ports[3].pcap_out, dir_ + "/out.pcap");
+  const GenConfig& bursts = *config->ports[2].gen;
+  EXPECT_EQ(bursts.mix, SizeMix::web);
+  EXPECT_EQ(bursts.arrival, Arrival::bursts);
+  EXPECT_EQ(bursts.on, micros(1500));
+  EXPECT_EQ(bursts.off, micros(20));
+  EXPECT_EQ(bursts.order, FlowOrder::zipf);
+  EXPECT_EQ(bursts.zipf, 0.75);
+  EXPECT_EQ(config->ports[3].gen->zipf, 1.0);
+  const auto again = from_cbor(to_cbor(*config));
+  ASSERT_TRUE(again.ok()) << again.status();
+  EXPECT_EQ(again->ports[2].gen->arrival, Arrival::bursts);
+  EXPECT_EQ(again->ports[2].gen->off, micros(20));
+  EXPECT_EQ(again->ports[2].gen->zipf, 0.75);
+  EXPECT_EQ(config->ports[4].pcap_in, dir_ + "/in.pcap");
+  EXPECT_EQ(config->ports[4].pcap_out, dir_ + "/out.pcap");
 }
 
 TEST_F(ConfigTest, TheNearestWakeCounts) {

@@ -120,5 +120,29 @@ TEST(Addresses, Prefixes) {
   EXPECT_FALSE(parse_prefix("lan").ok());
 }
 
+TEST(Units, TextsReadBackAsTheSameValue) {
+  for (const char* text : {"200us", "1500ns", "5ms", "10s", "1us", "off", "0s"})
+    EXPECT_EQ(duration_text(*parse_duration(text)), text);
+  EXPECT_EQ(duration_text(*parse_duration("1m")), "60s");
+  EXPECT_EQ(duration_text(*parse_duration("1.5ms")), "1500us");
+  for (const char* text : {"max", "100pps", "1500000pps", "0.001pps", "3.250pps"})
+    EXPECT_EQ(packet_rate_text(*parse_packet_rate(text)), text);
+  EXPECT_EQ(packet_rate_text(*parse_packet_rate("1.5Mpps")), "1500000pps");
+}
+
+TEST(Units, AWakeMapAlone) {
+  const WakeConfig from{.batch = 8, .adaptive = false, .aging = micros(200)};
+  EXPECT_EQ(parse_wake_text("{batch: 32}", "r", from, 128)->batch, 32u);
+  EXPECT_EQ(parse_wake_text("{batch: 32}", "r", from, 128)->aging, micros(200));
+  EXPECT_TRUE(parse_wake_text("{\"batch\": \"adaptive\"}", "r", from, 128)->adaptive);
+  EXPECT_EQ(parse_wake_text("{aging: off}", "r", from, 128)->aging, kNever);
+  EXPECT_EQ(parse_wake_text("{batch: 112}", "r", from, 128).status().message(),
+            "r:1: wake.batch: 112 is out of bounds; write an integer from 1 to 111");
+  EXPECT_EQ(parse_wake_text("{aging: 5}", "r", from, 128).status().message(),
+            "r:1: wake.aging: \"5\" has no unit; write for example 200us, 5ms or 30s");
+  EXPECT_FALSE(parse_wake_text("{dispatch: poll}", "r", from, 128).ok());
+  EXPECT_FALSE(parse_wake_text("[", "r", from, 128).ok());
+}
+
 }  // namespace
 }  // namespace mayfly

@@ -113,6 +113,98 @@ TEST_F(GenTest, PoissonHasTheRateAndTheSpreadOfOne) {
   EXPECT_NEAR(std::sqrt(variance) / mean, 1, 0.05);  // exponential: deviation = mean
 }
 
+TEST_F(GenTest, BurstsKeepTheMeanAndAreSilentInBetween) {
+  // 1 Mpps on the mean: 10 packets every 10 us, in the first 2 us of it.
+  auto port = gen({.flows = 10,
+                   .rate_pps = 1e6,
+                   .arrival = Arrival::bursts,
+                   .on = micros(2),
+                   .off = micros(8)});
+  receive(*port, 1);
+  const uint64_t start = now_.n;
+  std::map<uint64_t, uint32_t> by_period;
+  while (now_.n < start + 999'500) {
+    now_.n += 500;
+    for (auto got = receive(*port, 32); !got.empty(); got = receive(*port, 32)) {
+      for (const BufferId b : got) {
+        const uint64_t since = arena_->meta(b).due_tsc - start;
+        EXPECT_LE(arena_->meta(b).due_tsc, now_.n);
+        ASSERT_LT(since % 10'000, 2'000u);
+        ++by_period[since / 10'000];
+      }
+      free(got);
+    }
+  }
+  EXPECT_EQ(by_period.size(), 100u);
+  uint64_t total = 0;
+  for (const auto& [period, n] : by_period) {
+    EXPECT_NEAR(n, 10, 1) << period;
+    total += n;
+  }
+  EXPECT_NEAR(static_cast<double>(total), 1'000, 2);
+}
+
+TEST_F(GenTest, BurstsSlowerThanTheirPeriodSkipSilentOnes) {
+  // One packet in 100 us on the mean, 1 us on and 9 off: every tenth burst has one.
+  auto port = gen({.flows = 10,
+                   .rate_pps = 1e4,
+                   .arrival = Arrival::bursts,
+                   .on = micros(1),
+                   .off = micros(9)});
+  receive(*port, 1);
+  const uint64_t start = now_.n;
+  now_.n += 10'000'000;
+  uint64_t n = 0;
+  for (auto got = receive(*port, 32); !got.empty(); got = receive(*port, 32)) {
+    for (const BufferId b : got) {
+      EXPECT_LT((arena_->meta(b).due_tsc - start) % 10'000, 1'000u);
+      ++n;
+    }
+    free(got);
+  }
+  EXPECT_NEAR(static_cast<double>(n), 100, 1);
+}
+
+TEST_F(GenTest, BurstsAtFullRateAreSilentInBetween) {
+  auto port = gen({.flows = 10,
+                   .rate_pps = 0,
+                   .arrival = Arrival::bursts,
+                   .on = micros(2),
+                   .off = micros(8)});
+  const uint64_t start = now_.n;
+  for (uint64_t at = 0; at < 100'000; at += 1'000) {
+    now_ = {start + at};
+    const auto got = receive(*port, 32);
+    EXPECT_EQ(got.size(), at % 10'000 < 2'000 ? 32u : 0u) << at;
+    free(got);
+  }
+  port->set_rate(1e6);  // a change of rate begins a burst
+  receive(*port, 1);
+  now_.n += 2'000;
+  EXPECT_EQ(drain(*port), 9u);  // the tenth is due at the end, which is the next beginning
+  now_.n += 7'999;
+  EXPECT_EQ(drain(*port), 0u);
+  now_.n += 1;
+  EXPECT_EQ(drain(*port), 1u);
+}
+
+TEST_F(GenTest, ZipfIsTheGeneratorsOrder) {
+  auto port = gen({.flows = 100, .rate_pps = 0, .order = FlowOrder::zipf, .zipf = 1});
+  std::map<uint32_t, double> share;
+  constexpr int kBursts = 4000;
+  for (int i = 0; i < kBursts; ++i) {
+    const auto got = receive(*port, 32);
+    for (const BufferId b : got) share[be32(&frame(b)[26]) & 0xffffff] += 1.0 / (32 * kBursts);
+    free(got);
+  }
+  double harmonic = 0;
+  for (int k = 1; k <= 100; ++k) harmonic += 1.0 / k;
+  EXPECT_EQ(share.size(), 100u);
+  EXPECT_NEAR(share[0], 1 / harmonic, 0.01);
+  EXPECT_NEAR(share[1], 1 / harmonic / 2, 0.01);
+  EXPECT_NEAR(share[9], 1 / harmonic / 10, 0.005);
+}
+
 TEST_F(GenTest, TheSeedFixesEverything) {
   std::vector<Frame> first;
   std::vector<uint64_t> first_due;

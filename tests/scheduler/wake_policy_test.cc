@@ -87,5 +87,22 @@ TEST(WakePolicy, AdaptiveFollowsAChangeOfRate) {
   EXPECT_EQ(state.batch, 1);
 }
 
+TEST(WakePolicy, AFixedBatchMayChangeWhilePacketsWait) {
+  WakeParams params{.batch = 8, .adaptive = false, .aging = kNoAging};
+  WakeState state;
+  state.begin(params);
+  EXPECT_EQ(state.on_packets(params, 3, Cycles{1}), WakeAdvice::nothing);
+  params.batch = 4;
+  EXPECT_EQ(state.on_packets(params, 1, Cycles{2}), WakeAdvice::ready);
+  state.on_served();
+  params.batch = 6;
+  EXPECT_EQ(state.on_packets(params, 4, Cycles{3}), WakeAdvice::nothing);
+  params.adaptive = true;  // as the rate says, from the next round on
+  state.on_served();
+  state.on_packets(params, 1, Cycles{1'000'000});
+  state.on_served();
+  EXPECT_EQ(state.on_packets(params, 1, Cycles{2'000'000}), WakeAdvice::ready);
+}
+
 }  // namespace
 }  // namespace mayfly
