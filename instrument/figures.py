@@ -1,0 +1,370 @@
+"""The figures of a report, drawn from points.
+
+`sweep` gives those that the rows of a sweep have data for; `by_metric`, `percentiles`, `cdf` and
+`heat` serve `compare` and `tune` too. What goes along x, into lines and into panels: facets.py."""
+import dataclasses
+import itertools
+import math
+
+import facets as f
+import panels
+import paper as printed
+import rows as r
+import scales
+import stats
+from facets import Metric
+
+PERCENTILES = (("p50", "p50"), ("p90", "p90"), ("p99", "p99"), ("p999", "p99.9"), ("max", "max"))
+LEAST = "Frame: the lowest of the map. Thin frame: not told apart from it by their MADs."
+CDF_PANELS = 4
+CDF_LINES = 5
+
+
+@dataclasses.dataclass
+class Figure:
+    """`points` are what it shows: its parameters and commands are theirs."""
+    key: str
+    title: str
+    text: str
+    svg: str
+    points: list
+
+
+def nf_cpu(figures):
+    """The mean share of the NF cores in use."""
+    cores = r.dig(figures, "cpu.nf_cores")
+    known = [c for c in cores if r.number_of(c) is not None] if isinstance(cores, list) else []
+    return sum(known) / len(known) if known else None
+
+
+def loss(figures):
+    """The share of what was offered that was dropped."""
+    drops, rx = r.dig(figures, "packets.drops"), r.number_of(r.dig(figures, "packets.rx"))
+    if not isinstance(drops, dict) or not rx:
+        return None
+    return sum(v for v in drops.values() if r.number_of(v) is not None) / rx
+
+
+MPPS = Metric("mpps", "Mpps", scales.plain, name="Packets")
+GBPS = Metric("gbps", "Gb/s", scales.plain, name="Bits")
+LATENCY = {k: Metric(f"latency_us.{k}", "latency", scales.micros, True, name=f"{word} latency")
+           for k, word in (("mean", "Mean"), ("p50", "Median"), ("p99", "99th percentile"))}
+CPU = (Metric("cpu.vswitch", "busy", scales.percent, top=1, name="vSwitch core"),
+       Metric(nf_cpu, "in use", scales.percent, top=1, name="NF cores"))
+WAKES = (Metric("wakes.per_s", "wakes/s", scales.count, True, name="Wakes"),
+         Metric("wakes.packets_per_wake", "packets", scales.plain, True,
+                name="Packets per wake"))
+MEMORY = Metric("memory.per_nf_kib", "KiB", scales.plain, name="Memory per NF")
+
+
+def _figures(key, title, text, parts):
+    """A Figure for each of `parts` [(fixed axes, panels, columns, points)], numbered from the
+    second. `text`: the caption, or a function of the points."""
+    result = []
+    for axes, drawn, columns, points in parts:
+        full = f"{title}: {f.heading(axes)}" if axes else title
+        number = f"{key}-{len(result) + 1}" if result else key
+        result.append(Figure(number, full, text(points) if callable(text) else text,
+                             panels.draw(drawn, full, columns), points))
+    return result
+
+
+def by_metric(key, title, text, points, metrics, x, by, paper=()):
+    """Figures of `metrics` side by side against the axis `x`, a line for each value of `by`, a row
+    of panels for each combination of what else varies. `paper`: printed values (paper.py)."""
+    metrics = [m for m in metrics if any(p.value(m.take) for p in points)]
+    if not metrics:
+        return []
+    order = r.varying(points).get(by, [])
+    by = by if order else None
+    parts = []
+    for axes, part in f.split(points, {x, by}, max(1, f.PANELS_MAX // len(metrics))):
+        parts.append((axes, _panels(part, axes, metrics, x, by, order, paper),
+                      len(metrics) if len(metrics) > 1 else f.columns(part, {x, by}), part))
+    return _figures(key, title, text, parts)
+
+
+def _panels(part, axes, metrics, x, by, order, paper):
+    """The panels of one figure: a row for each combination, a column for each metric."""
+    rows = list(f.facets(part, {x, by}))
+    scale, at = f.x_scale(x, part, [m.nfs for m in paper] if x == "nfs" else ())
+    paper = () if isinstance(scale, scales.Band) else paper
+    shared = {}
+    for m in metrics:
+        values = [v for v in (p.value(m.take) for p in part) if v]
+        marks = [mark for mark in paper for more, _ in rows if mark.fits(m, x, {**axes, **more})]
+        shared[m.name] = f.y_scale(m, values + [mark.value() for mark in marks])
+    drawn = []
+    for more, chosen in rows:
+        for m in metrics:
+            marks = [mark.mark() for mark in paper if mark.fits(m, x, {**axes, **more})]
+            drawn.append(panels.Lines(
+                f.titled(more, m.name), scale, shared[m.name], f.X_TITLES.get(x, x), m.title,
+                f.lines(chosen, by, order, at, m), marks))
+    return drawn
+
+
+def throughput(points, x, by, paper=()):
+    """Packets and bits a second, side by side."""
+    there = [p for p in points if p.saturated]
+    if not there and "rate" in r.varying(points):
+        return []
+    there = there or points
+    return by_metric("throughput", f"Throughput, by {r.axis_name(x)}",
+                     lambda part: "Packets sent (left), and the bits of their frames without FCS "
+                     "(right). " + spoken(part, x, by, MPPS), there, (MPPS, GBPS), x, by, paper)
+
+
+def percentiles(points, x):
+    """Latency percentiles against `x`, both logarithmic; a panel for each combination."""
+    there = [p for p in points if p.value("latency_us.p50")]
+    if not there:
+        return []
+    scale_of = Metric("", "latency", scales.micros, True)
+    parts = []
+    for axes, part in f.split(there, {x}):
+        scale, at = f.x_scale(x, part)
+        values = [v for v in (p.value(f"latency_us.{k}") for p in part for k, _ in PERCENTILES)
+                  if v]
+        y = f.y_scale(scale_of, values)
+        drawn = [panels.Lines(f.heading(more), scale, y, f.X_TITLES.get(x, x), "latency",
+                              _percentile_lines(chosen, at)) for more, chosen in f.facets(part, {x})]
+        parts.append((axes, drawn, f.columns(part, {x}), part))
+    return _figures("latency", f"Latency percentiles, by {r.axis_name(x)}",
+                    lambda part: "From the moment a packet was due until it left. "
+                    + spoken(part, x, None, Metric("latency_us.p99", "", scales.micros,
+                                                   name="p99")), parts)
+
+
+def _percentile_lines(points, at):
+    result = []
+    for i, (key, name) in enumerate(PERCENTILES):
+        metric = Metric(f"latency_us.{key}", "", scales.micros, True, name=name)
+        if any(p.value(metric.take) for p in points):
+            result.append(panels.Series(name, f"o{round(i * 1.5)}", f.dots(points, at, metric),
+                                        panels.SHAPES[i]))
+    return result
+
+
+def cdf(points):
+    """The whole distribution of latencies, all repeats of a point together."""
+    there = [p for p in points if any(_buckets(row) for row in p.used)]
+    quiet = [p for p in there if not p.saturated]
+    there = quiet or there
+    if not there:
+        return []
+    vary = r.varying(there)
+    by = f.pick(vary, ("alternative", "dispatch", "nfs", "rate", "batch", *f.X_AXES, *f.NAMED))
+    shown = dict.fromkeys((a for a in vary if a != by), ())
+    kept = {a: list(vary[a]) for a in shown}
+    while math.prod(len(v) for v in kept.values()) > CDF_PANELS:
+        longest = max(kept, key=lambda a: len(kept[a]))
+        kept[longest] = f.thin(kept[longest], len(kept[longest]) - 1)
+    there = [p for p in there if all(str(p.axes.get(a)) in map(str, v) for a, v in kept.items())]
+    left_out = any(len(kept[a]) < len(vary[a]) for a in kept)
+    order = f.thin(r.varying(there).get(by, [None]), CDF_LINES)
+    drawn = _cdf_panels(there, by, order)
+    text = ("The share of packets at or below a latency, in nines: every step up is ten times "
+            "rarer. All repeats together."
+            + (" Some combinations only; rows.jsonl has all." if left_out else ""))
+    title = "Latency distribution" + (f", by {r.axis_name(by)}" if by else "")
+    return [Figure("cdf", title, text, panels.draw(drawn, title), there)]
+
+
+def _buckets(row):
+    found = row["figures"].get("latency_buckets")
+    if not isinstance(found, list):
+        return []
+    return [(b[0], b[1]) for b in found if isinstance(b, list) and len(b) == 2
+            and (r.number_of(b[0]) or 0) > 0 and (r.number_of(b[1]) or 0) > 0]
+
+
+def _cdf_panels(points, by, order):
+    curves = []
+    for axes, chosen in f.facets(points, {by}):
+        lines = []
+        for value in order:
+            for p in f.where(chosen, {by: value}) if by else chosen:
+                merged = stats.merge_buckets(_buckets(row) for row in p.used)
+                lines.append((value, merged))
+        curves.append((axes, lines))
+    all_buckets = [b for _, lines in curves for _, merged in lines for b in merged]
+    nines = max(2, min(5, int(math.log10(max(sum(c for _, c in merged) for _, lines in curves
+                                              for _, merged in lines) or 1))))
+    y = scales.Nines(nines)
+    last = max(stats.bucket_percentile(merged, 1 - 10.0 ** -nines) for _, lines in curves
+               for _, merged in lines)
+    x = scales.Log(min(u for u, _ in all_buckets), last, label=scales.micros, pad=0.01)
+    drawn = []
+    for axes, lines in curves:
+        series = []
+        for value, merged in lines:
+            style, _ = f.style(by, order, value) if by else ("c0", "circle")
+            series.append(panels.Series(r.axis_words(by, value) if by else "", style,
+                                        _curve(merged, x, y), markers=False))
+        drawn.append(panels.Lines(f.heading(axes), x, y, "latency", "packets", series))
+    return drawn
+
+
+def _curve(buckets, x, y):
+    """The cumulated shares, thinned to what the eye can tell apart; it ends at the axis' top."""
+    total = sum(count for _, count in buckets)
+    below, kept = 0, []
+    last = (-1.0, -1.0)
+    for upper, count in buckets:
+        below += count
+        share = min(below / total, 1 - 1e-12)
+        now = (x.at(upper), y.at(share))
+        if max(abs(a - b) for a, b in zip(now, last)) > 0.006 or below == total:
+            kept.append(panels.Dot(upper, share))
+            last = now
+        if now[1] >= 1:
+            break
+    return kept
+
+
+def heat(key, title, text, points, metric, x="batch", y="aging", least=True):
+    """A map of `metric` over two axes. The best cell (the least, or the most) has a frame; those
+    whose MADs reach the best one's have a thin frame."""
+    there = [p for p in points if p.value(metric.take)]
+    vary = r.varying(there)
+    if x not in vary or y not in vary:
+        return []
+    parts = []
+    for axes, part in f.split(there, {x, y}):
+        medians = [p.value(metric.take).median for p in part]
+        low, high = _span(medians, metric)
+        drawn = [panels.Heat(f.heading(more), _band(x, part), _band(y, part), x, r.axis_name(y),
+                             _cells(chosen, metric, x, y, low, high, least))
+                 for more, chosen in f.facets(part, {x, y})]
+        parts.append((axes, drawn, 2, part))
+    return _figures(key, title, text, parts)
+
+
+def _band(axis, points):
+    return scales.Band([str(v) for v in r.varying(points)[axis]],
+                       lambda text: r.axis_value(axis, text))
+
+
+def _cells(points, metric, x, y, low, high, least):
+    values = {p: v for p in points if (v := p.value(metric.take))}
+    best = (min if least else max)(values.values(), key=lambda v: v.median)
+    cells = {}
+    for p, v in values.items():
+        level = (math.log(v.median / low) / math.log(high / low) if metric.log and low > 0 else
+                 (v.median - low) / (high - low))
+        frame = "best" if v is best else "near" * (v.low <= best.high and best.low <= v.high)
+        text, spread, unit = metric.label.pair(v.median, v.mad)
+        cells[str(p.axes[x]), str(p.axes[y])] = panels.Cell(
+            level, f"{text} {unit}".strip(), f"± {spread}", f.tip(p, metric, v, (x, y)), frame,
+            bool(p.flags))
+    return cells
+
+
+def _span(medians, metric):
+    """The values of the palest and the strongest colour. Not the least and the greatest: a map of
+    nothing but noise shall look even."""
+    low, high = min(medians), max(medians)
+    if metric.log and low > 0:
+        widen = max(1.0, 5 * low / high) ** 0.5
+        return low / widen, high * widen
+    return 0, metric.top or high or 1
+
+
+def spoken(points, x, by, metric):
+    """What the lines say, in words: the ends of each line (of the outer ones, if there are many) in
+    the first panel."""
+    parts = []
+    order = r.varying(points).get(by, [None])
+    by = by if order != [None] else None
+    for axes, part in itertools.islice(f.facets(points, {x, by}), 1):
+        for value in f.thin(order, 2) if len(order) > 3 else order:
+            line = [(p, p.value(metric.take)) for p in (f.where(part, {by: value}) if by else part)]
+            line = [(p, v) for p, v in line if v]
+            if len(line) < 2:
+                continue
+            (first, a), (last, b) = line[0], line[-1]
+            name = ", ".join(n for n in (f.heading(axes), by and r.axis_words(by, value)) if n)
+            parts.append((f"{name}: " if name else "") + f"{_said(metric, a)} at "
+                         f"{r.axis_words(x, first.axes.get(x))}, {_said(metric, b)} at "
+                         f"{r.axis_words(x, last.axes.get(x))}")
+    what = f"{metric.name}: " if parts and metric.name.startswith("p") else ""
+    return what + "; ".join(parts) + ("." if parts else "")
+
+
+def _said(metric, value):
+    unit = f" {metric.title}" if metric.label is scales.plain else ""
+    return metric.label.measured(value.median) + unit
+
+
+def sweep(points, command=""):
+    """Every figure that these points have data for. `command`: what measured them."""
+    paper = printed.marks(command)
+    vary = r.varying(points)
+    mapped = {"batch", "aging"} if {"batch", "aging"} <= set(vary) else set()
+    numeric = {a: v for a, v in vary.items() if a not in mapped}
+    x = f.pick({a: v for a, v in numeric.items() if a != "rate"}, f.X_AXES)
+    result = []
+    if x:
+        result += throughput(points, x, _by(points, x, ("size", *f.NAMED, *f.X_AXES)), paper)
+    over = x if x == "nfs" else "rate" if len(numeric.get("rate", ())) >= 4 else x
+    if over:
+        result += percentiles(points, over)
+        result += _compared(points, over, paper)
+    result += cdf(points)
+    if over:
+        result += _costs(points, over, paper)
+    return result + (_maps(points) if mapped else [])
+
+
+def _by(points, x, wanted):
+    vary = r.varying(points)
+    return f.pick({a: v for a, v in vary.items() if a != x}, wanted, 2)
+
+
+def _compared(points, x, paper):
+    """Latency of named alternatives in one panel."""
+    by = next((a for a in f.NAMED if a in r.varying(points) and a != x), None)
+    if not by:
+        return []
+    first = LATENCY["mean" if paper else "p50"]
+    return by_metric("latency-compared", f"Latency by {r.axis_name(by)}",
+                     lambda part: "The same load through each. 99th percentile: "
+                     + spoken(part, x, by, LATENCY["p99"]),
+                     points, (first, LATENCY["p99"]), x, by, paper)
+
+
+def _costs(points, x, paper):
+    """CPU, wakes, memory."""
+    by = _by(points, x, (*f.NAMED, "rate", "size", *f.X_AXES))
+    result = by_metric("cpu", f"CPU use, by {r.axis_name(x)}",
+                       "The vSwitch core polls and is never idle: the share it spent on packets. "
+                       "NF cores: the share in use by anybody, mean of the cores.",
+                       points, CPU, x, by, paper)
+    result += by_metric("wakes", f"Wake-ups, by {r.axis_name(x)}",
+                        "Wake-ups of NF processes, and the packets that each found waiting.",
+                        points, WAKES, x, by)
+    if x == "nfs":
+        full = [p for p in points if p.saturated] or points
+        result += by_metric("memory", "Memory of an NF",
+                            "What the host's available memory lost since before the first NF, "
+                            "divided by the NFs.", full, (MEMORY,), x,
+                            _by(full, x, (*f.NAMED, "size")))
+    return result
+
+
+def _maps(points):
+    """Batch x ageing: latency and cost below saturation, throughput at it."""
+    full = [p for p in points if p.saturated]
+    below = [p for p in points if not p.saturated] or points
+    p99 = Metric("latency_us.p99", "", scales.micros.of(2), True)
+    cpu = Metric(nf_cpu, "", scales.percent.of(2), top=1)
+    wakes = Metric("wakes.per_s", "", scales.count.of(2), True)
+    return (heat("map-p99", "99th percentile latency, by batch and ageing",
+                 LEAST, below, p99)
+            + heat("map-mpps", "Throughput at saturation in Mpps, by batch and ageing",
+                   LEAST.replace("lowest", "highest"), full, MPPS, least=False)
+            + heat("map-cpu", "NF cores in use, by batch and ageing",
+                   LEAST, below, cpu)
+            + heat("map-wakes", "Wake-ups a second, by batch and ageing",
+                   LEAST, below, wakes))
