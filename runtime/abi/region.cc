@@ -24,6 +24,11 @@ void lay_out(RegionHeader& h) {
   h.summary_offset = section(h.slot_count / 512, kCacheLineBytes);
   h.core_offset = section(uint64_t{h.core_count} * kCoreBytes, 4096);
   h.slot_offset = section(uint64_t{h.slot_count} * h.slot_bytes, 4096);
+  if (h.downstream == Downstream::shared) {
+    h.shared_entries = shared_ring_entries(h.small_count + h.jumbo_count, h.slot_count);
+    h.shared_tail_offset = section(2 * kCacheLineBytes, 2 * kCacheLineBytes);
+    h.shared_ring_offset = section(uint64_t{h.shared_entries} * sizeof(SharedEntry), 4096);
+  }
   h.control_bytes = round_up(at, 2u << 20);
   h.arena_bytes = round_up(uint64_t{h.small_count} * kSmallBufferBytes +
                                uint64_t{h.jumbo_count} * kJumboBufferBytes,

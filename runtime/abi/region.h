@@ -1,9 +1,12 @@
 // What an instance maps, and where things lie in it. Three memfds per trust domain, created,
 // sized, pre-faulted and sealed by the dataplane:
 //
-//   control  header | wake table | doorbells | cores | slots      read and write
+//   control  header | wake table | doorbells | cores | slots | shared ring      read and write
 //   bind     configurations of the bound tenants                  read only for NFs (sealed so)
 //   arena    packet buffers                                       read and write
+//
+// The shared ring is there if `downstream` says so: NFs then give everything back through it, and
+// the output rings of the slots and the doorbells lie idle.
 //
 // The header gives every offset, so that sections can move or grow without a new ABI; `version`
 // changes when the meaning of a field does. An instance refuses a version it does not know.
@@ -12,6 +15,7 @@
 #include <atomic>
 #include <cstdint>
 
+#include "runtime/abi/shared_ring.h"
 #include "runtime/abi/slot.h"
 #include "runtime/abi/wake.h"
 #include "runtime/base/limits.h"
@@ -19,9 +23,12 @@
 namespace mayfly {
 
 inline constexpr uint64_t kRegionMagic = 0x00796c667961'6d31;  // "1mayfly"
-inline constexpr uint32_t kAbiVersion = 1;
+inline constexpr uint32_t kAbiVersion = 2;
 
 enum class Dispatch : uint32_t { poll = 0, semaphore = 1, eventfd = 2, futex = 3, uring = 4, baton = 5 };
+
+// How descriptors come back: a ring for each NF and doorbells, or one ring for all of them.
+enum class Downstream : uint32_t { per_nf = 0, shared = 1 };
 
 struct RegionHeader {
   uint64_t magic;
@@ -42,6 +49,10 @@ struct RegionHeader {
   uint64_t summary_offset;
   uint64_t core_offset;
   uint64_t slot_offset;
+  Downstream downstream;
+  uint32_t shared_entries;  // of the shared ring, a power of two; 0: there is none
+  uint64_t shared_tail_offset;
+  uint64_t shared_ring_offset;
 };
 
 // Reserved for the baton: one per NF core, the head of its ready queue (kCoreBytes each).
@@ -77,6 +88,13 @@ class ControlView {
   DoorbellView doorbells() const {
     return {reinterpret_cast<std::atomic<uint64_t>*>(base_ + header_.doorbell_offset),
             reinterpret_cast<std::atomic<uint64_t>*>(base_ + header_.summary_offset)};
+  }
+  // Of no entries unless `downstream` is shared.
+  SharedRing shared_ring() const {
+    if (header_.downstream != Downstream::shared) return {};
+    return {reinterpret_cast<SharedEntry*>(base_ + header_.shared_ring_offset),
+            header_.shared_entries - uint64_t{1},
+            reinterpret_cast<std::atomic<uint64_t>*>(base_ + header_.shared_tail_offset)};
   }
 
  private:

@@ -46,6 +46,31 @@ TEST(Region, SectionsFollowEachOtherAndFit) {
   }
 }
 
+TEST(Region, ASharedRingLiesBehindTheSlots) {
+  RegionHeader h{};
+  h.slot_count = 5000;
+  h.ring_entries = kRingEntriesMin;
+  h.small_count = 65536;
+  h.jumbo_count = 64;
+  h.core_count = 1;
+  lay_out(h);
+  EXPECT_EQ(h.shared_entries, 0u);
+  EXPECT_FALSE(ControlView(nullptr, h).shared_ring().exists());
+  const uint64_t without = h.control_bytes;
+  h.downstream = Downstream::shared;
+  lay_out(h);
+  EXPECT_EQ(h.shared_entries, 131072u);
+  EXPECT_GE(h.shared_tail_offset, h.slot_offset + uint64_t{h.slot_count} * h.slot_bytes);
+  EXPECT_GE(h.shared_ring_offset, h.shared_tail_offset + 2 * kCacheLineBytes);
+  EXPECT_EQ(h.shared_ring_offset % 4096, 0u);
+  EXPECT_GE(h.control_bytes, h.shared_ring_offset + 131072u * sizeof(SharedEntry));
+  EXPECT_LE(h.control_bytes, without + (4u << 20));
+  auto* base = reinterpret_cast<void*>(uintptr_t{1} << 32);
+  const SharedRing ring = ControlView(base, h).shared_ring();
+  EXPECT_EQ(ring.size(), 131072u);
+  EXPECT_EQ(reinterpret_cast<uintptr_t>(ring.tail), (uintptr_t{1} << 32) + h.shared_tail_offset);
+}
+
 TEST(Region, BuffersTileTheArena) {
   const RegionHeader h = header(1, kRingEntriesDefault, 1000, 7);
   uint64_t at = 0;
