@@ -14,12 +14,11 @@ NfLoop::NfLoop(const NfEnvironment& environment, SlotId slot, int wake_fd)
       slot_id_(slot),
       slot_(environment.control.slot(slot)),
       wake_(environment.control.wake(slot)),
-      doorbells_(environment.control.doorbells()),
-      wake_fd_(wake_fd) {
+      wake_fd_(wake_fd),
+      out_(environment.control, slot) {
   const RegionHeader& header = environment.control.header();
   const uint32_t entries = header.ring_entries;
   in_ = RingConsumer(slot_.in_entries(), entries - 1);
-  out_ = RingProducer(slot_.out_entries(entries), entries - 1);
   ns_per_cycle_q32_ = static_cast<uint64_t>((static_cast<unsigned __int128>(1'000'000'000) << 32) /
                                             header.tsc_hz);
   slot_.from_nf.pid.store(static_cast<uint32_t>(getpid()), std::memory_order_relaxed);
@@ -129,13 +128,11 @@ void NfLoop::give_back(const Burst& burst, uint32_t packet_count) {
   }
   if (burst.originated() != 0) give_back_originated(burst);
   // An ask that was heard and brought nothing (no buffer was free) is made again.
-  const uint32_t heard = slot_.from_switch.out_consumed.load(std::memory_order_relaxed);
-  if (asked_ && static_cast<int32_t>(heard - asked_at_) > 0) asked_ = false;
+  if (asked_ && out_.heard(asked_at_)) asked_ = false;
   if (blank_count_ < env_.image->blank_buffers && !asked_) ask_for_blanks();
   slot_.from_nf.packets.store(packets_, std::memory_order_relaxed);
   slot_.from_nf.bursts.store(bursts_, std::memory_order_relaxed);
-  out_.publish(slot_.from_nf.out_produced);
-  doorbells_.ring(slot_id_);
+  out_.publish();
 }
 
 // The first `originated` blanks now hold packets; the others stay on loan.
@@ -157,10 +154,10 @@ void NfLoop::give_back_originated(const Burst& burst) {
 
 void NfLoop::ask_for_blanks() {
   const uint32_t wanted = std::min(env_.image->blank_buffers, kLoanCountMax) - blank_count_;
-  out_.write(Descriptor::make(BufferId{0}, 0, 0, 0, static_cast<uint8_t>(FromNf::ask_blanks),
-                              static_cast<uint8_t>(wanted)));
+  asked_at_ = out_.ask(Descriptor::make(BufferId{0}, 0, 0, 0,
+                                        static_cast<uint8_t>(FromNf::ask_blanks),
+                                        static_cast<uint8_t>(wanted)));
   asked_ = true;
-  asked_at_ = out_.written() - 1;
 }
 
 bool NfLoop::tick_if_due(uint64_t now_tsc) {

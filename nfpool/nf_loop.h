@@ -9,12 +9,13 @@
 // The input index is published before process() is called: if the NF dies there, the packets it
 // was given are lost with it and not handed to its successor, where they might kill again.
 //
-// The output ring cannot overflow: the vSwitch never lets an instance hold more packets and blanks
-// than its rings have entries (less one for ask_blanks).
+// A ring of its own for output cannot overflow: the vSwitch never lets an instance hold more packets
+// and blanks than its rings have entries (less one for ask_blanks).
 #pragma once
 
 #include <cstdint>
 
+#include "nfpool/nf_output.h"
 #include "nfs/nf.h"
 #include "runtime/abi/region.h"
 #include "runtime/base/limits.h"
@@ -58,16 +59,15 @@ class NfLoop {
   SlotId slot_id_;
   Slot& slot_;
   WakeEntry& wake_;
-  DoorbellView doorbells_;
   int wake_fd_;
   RingConsumer in_;
-  RingProducer out_;
+  NfOutput out_;
   uint64_t ns_per_cycle_q32_;
   uint32_t bind_seq_ = 0;
   uint32_t bind_epoch_ = 0;
   bool bound_ = false;
   bool asked_ = false;
-  uint32_t asked_at_ = 0;  // index of the ask in the output ring
+  uint32_t asked_at_ = 0;  // NfOutput's mark of the ask
   uint64_t packets_ = 0, bursts_ = 0, cost_cycles_ = 0, cost_packets_ = 0;
   uint32_t blank_count_ = 0;
   Descriptor taken_[kNfBurst];

@@ -68,7 +68,8 @@ void fields(auto& f, Is<Config> auto& x) {
   f("nf_cores", x.nf_cores), f("packets", x.packets), f("jumbo", x.jumbo_packets);
   f("bind", x.bind_bytes), f("hugepages", x.hugepages), f("ring", x.ring_entries);
   f("flow_table", x.flow_count_max), f("tenant_packets", x.tenant_packets);
-  f("dispatch", x.dispatch), f("wake", x.wake), f("ports", x.ports), f("nfs", x.nfs);
+  f("dispatch", x.dispatch), f("downstream", x.downstream), f("wake", x.wake);
+  f("ports", x.ports), f("nfs", x.nfs);
   f("chains", x.chains), f("flows", x.flows), f("tenants", x.tenants);
 }
 

@@ -127,6 +127,7 @@ struct Config {
   uint32_t flow_count_max = 1u << 20;  // `flow_table`
   uint32_t tenant_packets = 0;         // `tenant.packets`; 0 in the file's absence: packets / 4
   Dispatch dispatch = Dispatch::futex;
+  Downstream downstream = Downstream::per_nf;
   WakeConfig wake;
   std::vector<PortConfig> ports;
   std::vector<NfConfig> nfs;

@@ -97,6 +97,12 @@ void read_ring(const Value& value, Config& config) {
   config.ring_entries = entries;
 }
 
+void read_downstream(const Value& value, Config& config) {
+  static constexpr Word<Downstream> kWords[] = {{"per_nf", Downstream::per_nf},
+                                                {"shared", Downstream::shared}};
+  if (value) config.downstream = value.word(kWords);
+}
+
 }  // namespace
 
 WakeConfig read_wake(const Value& value, const WakeConfig& inherited, uint32_t ring_entries,
@@ -134,6 +140,7 @@ void read_host(const Map& root, Config& config) {
   read_cores(root["cores"], config);
   read_memory(root["memory"], config);
   read_ring(root["ring"], config);
+  read_downstream(root["downstream"], config);
   if (const Value v = root["flow_table"])
     config.flow_count_max = static_cast<uint32_t>(v.integer(1024, kFlowCountMax));
   config.tenant_packets = config.packets / 4;

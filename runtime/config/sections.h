@@ -9,7 +9,7 @@
 
 namespace mayfly {
 
-// cores, memory, ring, flow_table, tenant, name, dispatch and the global wake.
+// cores, memory, ring, downstream, flow_table, tenant, name, dispatch and the global wake.
 void read_host(const Map& root, Config& config);
 // `wake:` over `inherited`. The dispatch is the global one's alone: elsewhere `dispatch` is null.
 WakeConfig read_wake(const Value& value, const WakeConfig& inherited, uint32_t ring_entries,

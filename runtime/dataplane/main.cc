@@ -49,6 +49,7 @@ RegionHeader header_for(const Config& config, const BindRegion& bind, const Aren
                         uint64_t tsc_hz) {
   RegionHeader h{};
   h.dispatch = config.dispatch;
+  h.downstream = config.downstream;
   h.tsc_hz = tsc_hz;
   for (const NfConfig& nf : config.nfs) h.slot_count += nf.pool.max;
   h.ring_entries = config.ring_entries;

@@ -45,7 +45,7 @@ json nfs_json(const Snapshot& s, const RunFacts& facts) {
   }
   return {{"live", facts.live}, {"bound", bound}, {"idle", idle}, {"deaths", deaths},
           {"binds", binds}, {"recycles", recycles}, {"violations", s.violations},
-          {"kinds", kinds}};
+          {"strays", s.strays}, {"kinds", kinds}};
 }
 
 std::string first_line_with(const char* path, const std::string& prefix) {
@@ -72,6 +72,7 @@ void take_snapshot(const VSwitch& v, const std::vector<std::unique_ptr<Port>>& p
   s.wakes = v.wakes();
   s.turns = v.turns();
   s.violations = v.violations();
+  s.strays = v.strays();
   s.flows = v.flows().size();
   s.bindings = v.live_bindings();
   for (size_t i = 0; i < s.nfs.size(); ++i) {

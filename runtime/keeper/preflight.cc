@@ -135,6 +135,10 @@ RunNeeds run_needs(const Config& config) {
                       uint64_t{config.jumbo_packets} * kJumboBufferBytes;
   // Slots and wake entries are sized for every pool's maximum, two rings of descriptors each.
   needs.control_bytes = slots * (kSlotHeaderBytes + 2 * 8 * uint64_t{config.ring_entries} + 64);
+  if (config.downstream == Downstream::shared)
+    needs.control_bytes += sizeof(SharedEntry) *
+                           uint64_t{shared_ring_entries(config.packets + config.jumbo_packets,
+                                                        static_cast<uint32_t>(slots))};
   needs.descriptors_max =
       kDescriptorsBase + config.nfs.size() * 4 + (config.dispatch == Dispatch::eventfd ? slots : 0);
   return needs;

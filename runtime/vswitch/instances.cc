@@ -295,6 +295,7 @@ void VSwitch::on_deaths(std::span<const DeathReport> deaths, Cycles now) {
   std::sort(deaths_.begin(), deaths_.end(),
             [](const auto& a, const auto& b) { return a.slot < b.slot; });
   // First what they gave back before they died, then what they still had.
+  if (shared_ring_.exists()) drain_shared(now);
   for (DeathReport& death : deaths_) {
     Instance& instance = instances_[index(death.slot)];
     if (instance.state == InstanceState::free) continue;
@@ -302,6 +303,7 @@ void VSwitch::on_deaths(std::span<const DeathReport> deaths, Cycles now) {
       death.crashed = true;  // condemned: it broke the ABI
       continue;
     }
+    if (shared_ring_.exists()) continue;
     Returned returned[kRingEntriesMax];
     const uint32_t count = take_returned(death.slot, returned);
     Hop hop;

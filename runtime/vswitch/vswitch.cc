@@ -31,6 +31,7 @@ VSwitch::VSwitch(const Setup& setup)
       slot_count_(setup.control.header().slot_count),
       ring_mask_(setup.control.header().ring_entries - 1),
       doorbells_(setup.control.doorbells()),
+      shared_ring_(setup.control.shared_ring()),
       rules_(rules_of(config_)),
       flows_(config_.flow_count_max, fresh_secret()),
       fragments_(kFragmentCount),

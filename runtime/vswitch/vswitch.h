@@ -166,6 +166,8 @@ class VSwitch {
   const InstanceKey& key_of(BindingId b) const { return binding_keys_[index(b)].key; }
   uint32_t live_bindings() const { return static_cast<uint32_t>(binding_of_.size()); }
   uint64_t violations() const { return violations_; }
+  // What came through a shared ring in nobody's name, or was scribbled there.
+  uint64_t strays() const { return strays_ + shared_ring_.scribbled(); }
 
  private:
   struct Hop {
@@ -228,6 +230,12 @@ class VSwitch {
   void drop(BufferId b, Drop reason);
   void condemn(SlotId slot);
 
+  // collect_shared.cc: the same through the ring that all NFs share
+  bool collect_shared(Cycles now);
+  void drain_shared(Cycles now);
+  uint32_t take_shared(std::span<Returned> out);
+  void pass_on(std::span<const Returned> returned, Cycles now);
+
   // bindings.cc: flows and bindings
   BindingId resolve(FlowId& flow, const PacketKey& key, uint64_t hash, Cycles now, Drop& why);
   TenantId tenant_of(const Rule& rule, const PacketKey& key, RuleId id) const;
@@ -288,6 +296,7 @@ class VSwitch {
   const uint32_t slot_count_;
   const uint32_t ring_mask_;
   DoorbellView doorbells_;
+  SharedRingConsumer shared_ring_;  // `downstream: shared`
 
   // Tables.
   RuleSet rules_;
@@ -340,6 +349,7 @@ class VSwitch {
   WakeCounters wakes_;
   TurnCounters turns_;
   uint64_t violations_ = 0;
+  uint64_t strays_ = 0;
   Cycles now_{0};  // of this turn
   Cycles last_turn_{0};
   bool last_worked_ = false;

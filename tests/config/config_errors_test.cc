@@ -38,8 +38,8 @@ TEST_F(ConfigErrors, Yaml) {
        "6: duplicate key \"batch\", first on line 5; keep one"},
       {In::more, "memry: {}", "5: unknown key \"memry\"; did you mean \"memory\"?"},
       {In::more, "xyzzy: 1",
-       "5: unknown key \"xyzzy\"; known are name, cores, memory, ring, flow_table, tenant, ports, "
-       "nfs, chains, flows, tenants and wake"},
+       "5: unknown key \"xyzzy\"; known are name, cores, memory, ring, downstream, flow_table, "
+       "tenant, ports, nfs, chains, flows, tenants and wake"},
       {In::more, "---\nring: 64", "5: a second document begins here; keep one document a file"},
       {In::more, "ring: !!int 64", "5: the tag \"tag:yaml.org,2002:int\" has no meaning here"},
       {In::more, "? [a]\n: 1", "5: a key must be a plain word"},
@@ -49,8 +49,8 @@ TEST_F(ConfigErrors, Yaml) {
   };
   expect_rows([this](const std::string& y) { return error_of(y); }, rows);
   const std::string expected =
-      "; expected a map with name, cores, memory, ring, flow_table, tenant, ports, nfs, chains, "
-      "flows, tenants and wake";
+      "; expected a map with name, cores, memory, ring, downstream, flow_table, tenant, ports, nfs, "
+      "chains, flows, tenants and wake";
   EXPECT_EQ(error_of(""), "t.yaml:1: this is empty" + expected);
   EXPECT_EQ(error_of("- 1\n"), "t.yaml:1: this is a list" + expected);
   EXPECT_EQ(error_of(kPorts + kNfs + kFlows),
@@ -86,6 +86,8 @@ TEST_F(ConfigErrors, Host) {
        "5: memory.bind: 1KiB is out of bounds; write a size from 1MiB to 2GiB"},
       {In::more, "ring: 100", "5: ring: 100 is not a power of two; write 64 or 128"},
       {In::more, "ring: 16", "5: ring: 16 is out of bounds; write an integer from 32 to 4096"},
+      {In::more, "downstream: both",
+       "5: downstream: \"both\" is not known here; use per_nf or shared"},
       {In::more, "flow_table: 1",
        "5: flow_table: 1 is out of bounds; write an integer from 1024 to 2097152"},
       {In::more, "tenant: {packets: 100000}",

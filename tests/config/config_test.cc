@@ -24,6 +24,7 @@ TEST_F(ConfigTest, Defaults) {
   EXPECT_EQ(config->flow_count_max, 1u << 20);
   EXPECT_EQ(config->tenant_packets, 65536u / 4);
   EXPECT_EQ(config->dispatch, Dispatch::futex);
+  EXPECT_EQ(config->downstream, Downstream::per_nf);
   EXPECT_EQ(config->wake.batch, 8u);
   EXPECT_FALSE(config->wake.adaptive);
   EXPECT_EQ(config->wake.aging, micros(200));
@@ -233,6 +234,7 @@ TEST_F(ConfigTest, CborKeepsEverything) {
   const auto config = parse(R"(name: one
 memory: { packets: 4096, jumbo: 7, hugepages: off, bind: 4MiB }
 ring: 64
+downstream: shared
 flow_table: 2048
 tenant: { packets: 99 }
 wake: { dispatch: eventfd, batch: adaptive, aging: off }
@@ -256,6 +258,7 @@ tenants: { x: { key: 02:00:00:00:00:01, chain: c, t: { label: y } } }
   EXPECT_EQ(back->ports[0].gen->seed, UINT64_MAX);
   EXPECT_EQ(back->wake.aging, kNever);
   EXPECT_EQ(back->dispatch, Dispatch::eventfd);
+  EXPECT_EQ(back->downstream, Downstream::shared);
   EXPECT_EQ(back->nfs[0].args[2].text, config->nfs[0].args[2].text);
   EXPECT_EQ(back->nfs[0].blob, config->nfs[0].blob);
   EXPECT_EQ(back->nfs[0].wake->batch, 3u);

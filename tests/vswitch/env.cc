@@ -122,6 +122,7 @@ Config VSwitchTest::two_ports(std::vector<std::string> nfs, KeyBy by) {
   c.packets = 2048;
   c.flow_count_max = 4096;
   c.tenant_packets = 1024;
+  c.downstream = kDownstream;
   c.wake = {.batch = 1, .adaptive = false, .aging = micros(100)};
   c.ports.resize(2);
   c.ports[0].name = "a";
@@ -155,6 +156,7 @@ void VSwitchTest::start(Config config) {
   arena_ = *std::move(arena);
   RegionHeader h{};
   h.dispatch = config_.dispatch;
+  h.downstream = config_.downstream;
   h.tsc_hz = kHz;
   h.slot_count = 1;
   h.ring_entries = config_.ring_entries;
@@ -255,6 +257,12 @@ SlotId VSwitchTest::only_bound(uint32_t nf) {
   const auto slots = bound(nf);
   EXPECT_EQ(slots.size(), 1u);
   return slots.empty() ? SlotId{0} : slots[0];
+}
+
+void VSwitchTest::give_back(SlotId slot, const std::vector<Descriptor>& descriptors) {
+  NfOutput out(control_, slot);
+  for (Descriptor d : descriptors) out.write(d);
+  out.publish();
 }
 
 void VSwitchTest::expect_balance() {

@@ -17,6 +17,9 @@ namespace mayfly {
 
 using Frame = std::vector<uint8_t>;
 
+// How NFs give packets back: every test runs with each (downstream_*.cc).
+extern const Downstream kDownstream;
+
 // What the test's NFs do; one object per slot, so that state can be looked at.
 class TestNf : public NetworkFunction {
  public:
@@ -100,6 +103,8 @@ class VSwitchTest : public testing::Test {
   void expect_balance();
   WakeEntry& wake(SlotId s) { return control_.wake(s); }
   Slot& slot(SlotId s) { return control_.slot(s); }
+  // What an NF gives back, written by the test.
+  void give_back(SlotId slot, const std::vector<Descriptor>& descriptors);
 
   Config config_;
   std::unique_ptr<Arena> arena_;

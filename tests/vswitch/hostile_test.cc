@@ -25,10 +25,7 @@ class HostileTest : public VSwitchTest {
     slot(bad_).from_nf.in_consumed.store(2);
   }
   void returns(std::vector<Descriptor> descriptors) {
-    for (size_t i = 0; i < descriptors.size(); ++i)
-      slot(bad_).out_entries(config_.ring_entries)[i] = descriptors[i];
-    slot(bad_).from_nf.out_produced.store(static_cast<uint32_t>(descriptors.size()));
-    control_.doorbells().ring(bad_);
+    give_back(bad_, descriptors);
     turn();
   }
   void expect_condemned() {

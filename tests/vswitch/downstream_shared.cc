@@ -1,0 +1,3 @@
+#include "tests/vswitch/env.h"
+
+const mayfly::Downstream mayfly::kDownstream = Downstream::shared;
