@@ -10,7 +10,7 @@ build_packages=(
 )
 test_packages=(
   libgtest-dev libbenchmark-dev spin
-  iproute2 iperf3 nginx-light curl ethtool tcpdump chromium
+  iproute2 nftables iperf3 nginx-light curl ethtool tcpdump chromium
 )
 
 # install_missing PACKAGE...: installs, as root, those that dpkg does not know as installed. An
