@@ -61,7 +61,8 @@ def figure(number, drawn, remake):
     if any(p.flags for p in drawn.points):
         lines.append("Hollow marks: flagged "
                      f"({escape(', '.join(sorted({f for p in drawn.points for f in p.flags})))}).")
-    return (f"<figure id=\"{escape(drawn.key)}\">\n{drawn.svg}\n<figcaption><b>Figure {number}. "
+    return (f"<figure id=\"{escape(drawn.key)}\">\n<div class=\"scroll\">{drawn.svg}</div>\n"
+            f"<figcaption><b>Figure {number}. "
             f"{escape(drawn.title)}.</b> {escape(drawn.text)}"
             + "".join(f"<p class=\"meta\">{line}</p>" for line in lines)
             + "</figcaption>\n</figure>")

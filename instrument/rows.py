@@ -260,9 +260,11 @@ def axis_words(axis, value):
         if named not in (None, str) and value is not None:
             return named(value)
         text = axis_value(axis, value)
-        return {"active": f"{text} active", "trust": f"{text} trust",
-                "downstream": f"{text} return rings", "arrival": f"{text} arrivals",
-                "order": f"{text} order"}.get(axis, text)
+        whole = {("active", 1): "all active", ("downstream", "per_nf"): "a return ring per NF",
+                 ("downstream", "shared"): "one return ring"}
+        return whole.get((axis, value)) or {
+            "active": f"{text} active", "trust": f"{text} trust", "arrival": f"{text} arrivals",
+            "order": f"{text} order"}.get(axis, text)
     return f"{axis} {axis_value(axis, value)}"
 
 
