@@ -1,10 +1,8 @@
 #include "scheduler/dispatch.h"
 
 #include <errno.h>
-#include <linux/futex.h>
 #include <string.h>
 #include <sys/eventfd.h>
-#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "absl/strings/str_cat.h"
@@ -12,15 +10,11 @@
 namespace mayfly {
 namespace {
 
-// The word lies in memory that processes share: the futex is not FUTEX_PRIVATE.
-void futex_wake_one(std::atomic<uint32_t>& word) {
-  syscall(SYS_futex, &word, FUTEX_WAKE, 1, nullptr, nullptr, 0);
-}
-
-// Also `poll`: a bound NF never sleeps, but an idle one does, and binding wakes it.
+// Also `poll`: a bound NF never sleeps, but an idle one does, and binding wakes it. Also `baton`:
+// the wake of a parked one.
 class FutexWaker : public Waker {
  public:
-  void wake(SlotId, WakeEntry& entry) override { futex_wake_one(entry.word); }
+  void wake(SlotId, WakeEntry& entry) override { futex_wake(entry.word); }
   absl::StatusOr<int> prepare(SlotId, WakeEntry&) override { return -1; }
 };
 
@@ -77,11 +71,12 @@ std::string_view dispatch_name(Dispatch dispatch) {
 }
 
 absl::StatusOr<Dispatch> parse_dispatch(std::string_view name) {
-  for (Dispatch d : {Dispatch::poll, Dispatch::semaphore, Dispatch::eventfd, Dispatch::futex})
+  for (Dispatch d : {Dispatch::poll, Dispatch::semaphore, Dispatch::eventfd, Dispatch::futex,
+                     Dispatch::baton})
     if (dispatch_name(d) == name) return d;
   return absl::InvalidArgumentError(
       absl::StrCat("unknown dispatch '", std::string(name),
-                   "'; this version has poll, semaphore, eventfd, futex"));
+                   "'; this version has poll, semaphore, eventfd, futex, baton"));
 }
 
 std::unique_ptr<Waker> make_waker(Dispatch dispatch, uint32_t slot_count) {

@@ -9,7 +9,6 @@
 namespace mayfly {
 namespace {
 
-// The word lies in memory that processes share: the futex is not FUTEX_PRIVATE.
 void futex_wait_while(std::atomic<uint32_t>& word, uint32_t value) {
   syscall(SYS_futex, &word, FUTEX_WAIT, value, nullptr, nullptr, 0);
 }
@@ -22,6 +21,10 @@ void wait_eventfd(int fd) {
 }
 
 }  // namespace
+
+void futex_wake(std::atomic<uint32_t>& word) {
+  syscall(SYS_futex, &word, FUTEX_WAKE, 1, nullptr, nullptr, 0);
+}
 
 void park(Dispatch dispatch, WakeEntry& entry, int wake_fd) {
   // Each wait may end early (a signal, a token left from an earlier race): the word decides.

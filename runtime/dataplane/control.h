@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "runtime/api/dataplane_api.h"
+#include "runtime/dataplane/baton_judge.h"
 #include "runtime/dataplane/bind_region.h"
 #include "runtime/dataplane/tenant_table.h"
 #include "runtime/dataplane/window.h"
@@ -77,6 +78,7 @@ class Control : public DataplaneApi {
   void refill(const Attention& attention);
   void on_second();
   void housekeeping();
+  void judge_owners();
   void begin_drain();
   void finish();
 
@@ -118,6 +120,7 @@ class Control : public DataplaneApi {
   std::mutex state_;
   Zygotes zygotes_;
   TenantTable tenant_table_;
+  BatonJudge judge_;
   Phase phase_ = Phase::starting;
   int exit_code_ = 0;
   uint32_t start_target_ = 0;

@@ -153,7 +153,7 @@ json stats_json(const Snapshot& s, const Histogram& latency, const RunFacts& fac
         {"packets_per_wake", s.wakes.wakes == 0 ? 0.0
                                                 : static_cast<double>(s.wakes.woken_packets) /
                                                       static_cast<double>(s.wakes.wakes)},
-        {"ready", s.wakes.ready}, {"remote", s.wakes.wakes}, {"late", s.wakes.late}}},
+        {"ready", s.wakes.ready}, {"remote", s.wakes.remote}, {"late", s.wakes.late}}},
       {"cpu",
        {{"vswitch", s.turns.total_cycles == 0
                         ? 0.0

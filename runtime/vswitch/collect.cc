@@ -26,6 +26,8 @@ bool VSwitch::collect(Cycles now) {
     const Instance& instance = instances_[index(rung[i])];
     if (instance.state == InstanceState::draining && instance.held == 0)
       finish_if_drained(instance.binding);
+    else if (!cores_.empty() && instance.held != 0 && !instance.in_ready)
+      ready_again(rung[i]);
   }
   return count != 0;
 }
