@@ -16,7 +16,8 @@ void NfLoop::wait_for_baton(BatonSeat& seat) {
     if (seat.mine()) break;
     // Packets came while we still had the baton, or our budget was used up: the vSwitch must hear
     // that they wait.
-    if (in_.waiting(slot_.from_switch.in_produced).value_or(0) != 0) doorbells_.ring(slot_id_);
+    if (in_.waiting(slot_.from_switch.in_produced).value_or(0) != 0)
+      env_.control.doorbells().ring(slot_id_);
     park(Dispatch::baton, wake_, wake_fd_);
   }
   wake_.word.store(kAwake, std::memory_order_relaxed);

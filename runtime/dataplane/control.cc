@@ -41,8 +41,8 @@ Control::Control(const Setup& setup)
                          setup.control,
                          setup.waker}),
       tenant_table_(*setup.bind),
-      wake_(wake_settings_of(config_)),
-      judge_(config_.baton, config_.nf_cores.size()) {
+      judge_(config_.baton, config_.nf_cores.size()),
+      wake_(wake_settings_of(config_)) {
   for (const PortConfig& port : config_.ports) rates_.push_back(port.gen ? port.gen->rate_pps : 0);
 }
 

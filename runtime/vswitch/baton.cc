@@ -27,6 +27,14 @@ void VSwitch::ready_again(SlotId slot) {
   if (instance.in_produced != consumed) call_ready(slot);
 }
 
+// With one ring for all output, the bells are rung for this alone.
+void VSwitch::answer_bells() {
+  SlotId rung[64];
+  const uint32_t count = gather_rung(rung);
+  for (uint32_t i = 0; i < count; ++i)
+    if (!instances_[index(rung[i])].in_ready) ready_again(rung[i]);
+}
+
 // With the core nearly idle, waiting for a batch buys nothing: nobody else wants the core.
 bool VSwitch::is_eager(SlotId slot) {
   const CoreRecord& core = core_of(slot);

@@ -9,7 +9,10 @@ namespace mayfly {
 // Takes kCollectMax descriptors at most; NFs whose bell was heard and whose turn did not come wait
 // in rung_ for the next turn.
 bool VSwitch::collect(Cycles now) {
-  if (shared_ring_.exists()) return collect_shared(now);
+  if (shared_ring_.exists()) {
+    if (!cores_.empty()) answer_bells();
+    return collect_shared(now);
+  }
   constexpr uint32_t kBatch = 64;
   SlotId rung[kBatch];
   Returned returned[kCollectMax];

@@ -239,6 +239,7 @@ class VSwitch {
   void join_queue(SlotId slot);
   void leave_queue(SlotId slot);
   void ready_again(SlotId slot);
+  void answer_bells();
   bool is_eager(SlotId slot);
   void deal(Cycles now);
   void look(CoreRecord& core, Cycles now);
