@@ -21,6 +21,7 @@ bool BatonQueue::forget(SlotId slot) {
     if (entry(i).slot != raw(slot)) continue;
     entry(i).slot = kNobody;
     core_.entry(i).store(kNobody, std::memory_order_relaxed);
+    ++dead_;
     waited = true;
   }
   return waited;

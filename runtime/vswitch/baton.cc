@@ -58,10 +58,8 @@ void VSwitch::deal(Cycles now) {
     for (auto& core : cores_) look(*core, now);
   }
   for (auto& core : cores_) {
-    if (core->queue.parked() && core->queue.waiting() != 0)
-      notify(core->queue.grant([&](SlotId s, Cycles at) { on_turn(*core, s, at, now); }));
-    else
-      watch_owner(*core, now);
+    notify(core->queue.grant([&](SlotId s, Cycles at) { on_turn(*core, s, at, now); }));
+    watch_owner(*core, now);
   }
 }
 
@@ -90,8 +88,7 @@ bool VSwitch::fill(CoreRecord& core, Cycles now) {
     --core.ready_count;
     Instance& instance = instances_[index(slot)];
     // The owner looks at its ring again before it sleeps, and rings if something is in it.
-    if (slot == core.queue.owner() || instance.state == InstanceState::free ||
-        instance.state >= InstanceState::dead) {
+    if (slot == core.queue.owner() || !is_running(slot)) {
       instance.in_ready = false;
       instance.wake.on_served();
       continue;
@@ -111,21 +108,24 @@ void VSwitch::notify(SlotId slot) {
   waker_.wake(slot, entry);
 }
 
-// The head does not move although others wait: its owner may be dead, may never have been woken
-// (killed was who should have), or works too long.
+// The head does not move: its owner may be dead, may never have been woken (killed was who should
+// have), or works too long while others wait.
 void VSwitch::watch_owner(CoreRecord& core, Cycles now) {
   BatonQueue& queue = core.queue;
-  if (queue.waiting() == 0 || queue.parked() || queue.head() != core.seen) {
+  if (queue.parked() || queue.head() != core.seen) {
     core.seen = queue.head();
     core.moved = core.nudged = now;
     core.reported = false;
     return;
   }
-  const Instance& owner = instances_[index(queue.owner())];
-  if (owner.state == InstanceState::free || owner.state >= InstanceState::dead)
-    return revoke(core, now);
+  if (!is_running(queue.owner())) return revoke(core, now);
+  if (queue.waiting() == 0) {
+    core.moved = now;
+    core.reported = false;
+  }
   if (now.n - core.nudged.n < rate_.cycles(kNudgeAfter).n) return;
   core.nudged = now;
+  // Also if nobody waits: it may have packets.
   if (control_.wake(queue.owner()).word.load(std::memory_order_relaxed) == kAsleep) {
     ++core.nudges;
     notify(queue.owner());
@@ -134,6 +134,12 @@ void VSwitch::watch_owner(CoreRecord& core, Cycles now) {
     core.reported = true;
     want_attention();
   }
+}
+
+bool VSwitch::is_running(SlotId slot) const {
+  if (slot == kNone<SlotId>) return false;
+  const InstanceState state = instances_[index(slot)].state;
+  return state != InstanceState::free && state < InstanceState::dead;
 }
 
 void VSwitch::revoke(CoreRecord& core, Cycles now) {
@@ -156,10 +162,13 @@ bool VSwitch::revoke_baton(const BatonSuspect& suspect, Cycles now) {
   return true;
 }
 
-// Its process is gone: it waits for nothing any more.
+// Its process is gone: it waits for nothing any more, and its successor inherits no baton.
 void VSwitch::leave_queue(SlotId slot) {
   if (cores_.empty()) return;
-  if (core_of(slot).queue.forget(slot)) instances_[index(slot)].in_ready = false;
+  CoreRecord& core = core_of(slot);
+  look(core, now_);
+  if (core.queue.forget(slot)) instances_[index(slot)].in_ready = false;
+  if (core.queue.owner() == slot) revoke(core, now_);
 }
 
 }  // namespace mayfly

@@ -173,6 +173,7 @@ class VSwitch {
   const WakeCounters& wakes() const { return wakes_; }
   const TurnCounters& turns() const { return turns_; }
   void swap_latency(Histogram& interval) { std::swap(latency_, interval); }
+  void swap_delay(uint32_t core, Histogram& interval) { std::swap(cores_[core]->delay, interval); }
   const std::vector<Instance>& instances() const { return instances_; }
   const std::vector<NfRecord>& nfs() const { return nfs_; }
   const std::vector<TenantRecord>& tenants() const { return tenants_; }
@@ -208,6 +209,8 @@ class VSwitch {
   static constexpr Nanos kAuditDelay = millis(10);
   static constexpr Nanos kAuditConfirm = seconds(1);
   static constexpr uint32_t kEagerQueueMax = 16;     // NFs in a core's queue, at most, to be eager
+  static constexpr Nanos kRestAfter = micros(200);   // `vswitch: { idle: sleep }`
+  static constexpr Nanos kRestMax = millis(1);
   static constexpr Nanos kNudgeAfter = micros(100);
   static constexpr uint32_t kTenantCountMax = 1u << 16;
   static constexpr uint32_t kBlobCountMax = 1u << 17;
@@ -215,6 +218,7 @@ class VSwitch {
   static constexpr int kCrashesFree = 3;             // replaced at once; then 10 ms, doubling
 
   // vswitch.cc: the turn
+  void rest(uint64_t idle);
   bool receive(Cycles now);
   uint32_t receive_from(Port& port, Cycles now);
   bool admit(BufferId b, const ParsedPacket& parsed, const PacketKey& key, uint64_t hash,
@@ -247,6 +251,7 @@ class VSwitch {
   void on_turn(CoreRecord& core, SlotId slot, Cycles pushed, Cycles now);
   void notify(SlotId slot);
   void watch_owner(CoreRecord& core, Cycles now);
+  bool is_running(SlotId slot) const;
   void revoke(CoreRecord& core, Cycles now);
 
   // collect.cc: what NFs give back
