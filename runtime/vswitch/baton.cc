@@ -19,12 +19,20 @@ void VSwitch::join_queue(SlotId slot) {
   core.ready[tail >= slot_count_ ? tail - slot_count_ : tail] = slot;
 }
 
-// It rang: if it left packets in its ring, it is ready again, at the back.
+// If it left something to do when it let go of the baton, it is ready again, at the back.
 void VSwitch::ready_again(SlotId slot) {
   const Instance& instance = instances_[index(slot)];
   if (instance.state != InstanceState::bound && instance.state != InstanceState::draining) return;
   const uint32_t consumed = instance.slot->from_nf.in_consumed.load(std::memory_order_acquire);
-  if (instance.in_produced != consumed) call_ready(slot);
+  if (instance.in_produced != consumed || has_errand(slot)) call_ready(slot);
+}
+
+// A tick that is due, or a configuration that it has not taken over.
+bool VSwitch::has_errand(SlotId slot) const {
+  const Slot& memory = *instances_[index(slot)].slot;
+  return control_.wake(slot).tick_due.load(std::memory_order_relaxed) != 0 ||
+         memory.from_nf.bind_seq_seen.load(std::memory_order_relaxed) !=
+             memory.from_switch.bind_seq.load(std::memory_order_relaxed);
 }
 
 // With one ring for all output, the bells are rung for this alone.
@@ -63,8 +71,18 @@ void VSwitch::deal(Cycles now) {
   }
 }
 
+// Whoever had the baton since the last look and has let go of it was called ready for what was
+// published before, and may have slept before he could see the rest: his `in_ready` stood meanwhile,
+// so that nothing called him again.
 void VSwitch::look(CoreRecord& core, Cycles now) {
-  if (!core.queue.look([&](SlotId s, Cycles at) { on_turn(core, s, at, now); })) ++violations_;
+  SlotId last = kNone<SlotId>;
+  const auto on_taken = [&](SlotId slot, Cycles at) {
+    if (last != kNone<SlotId>) ready_again(last);
+    on_turn(core, slot, at, now);
+    last = slot;
+  };
+  if (!core.queue.look(on_taken)) ++violations_;
+  if (last != kNone<SlotId> && core.queue.owner() != last) ready_again(last);
 }
 
 // An NF has got the baton.

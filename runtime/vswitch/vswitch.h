@@ -243,6 +243,7 @@ class VSwitch {
   void join_queue(SlotId slot);
   void leave_queue(SlotId slot);
   void ready_again(SlotId slot);
+  bool has_errand(SlotId slot) const;
   void answer_bells();
   bool is_eager(SlotId slot);
   void deal(Cycles now);
