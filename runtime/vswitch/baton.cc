@@ -105,8 +105,13 @@ bool VSwitch::fill(CoreRecord& core, Cycles now) {
     core.ready_head = core.ready_head + 1 == slot_count_ ? 0 : core.ready_head + 1;
     --core.ready_count;
     Instance& instance = instances_[index(slot)];
-    // The owner looks at its ring again before it sleeps, and rings if something is in it.
-    if (slot == core.queue.owner() || !is_running(slot)) {
+    if (&core_of(slot) != &core) {  // a process of another core has the slot now
+      join_queue(slot);
+      continue;
+    }
+    // The owner looks at its ring again before it sleeps, and rings if something is in it; but it
+    // does not ring for anything else.
+    if ((slot == core.queue.owner() && !has_errand(slot)) || !is_running(slot)) {
       instance.in_ready = false;
       instance.wake.on_served();
       continue;
