@@ -14,6 +14,7 @@ constexpr int kLowestWeight = 19;
 
 // The CPU time of another process; nothing if it is gone.
 std::optional<uint64_t> cpu_ns(int pid) {
+  if (pid == 0) return std::nullopt;  // to the kernel that would be ourselves
   clockid_t clock;
   timespec t;
   if (clock_getcpuclockid(pid, &clock) != 0 || clock_gettime(clock, &t) != 0) return std::nullopt;

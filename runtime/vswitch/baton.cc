@@ -166,12 +166,13 @@ bool VSwitch::is_running(SlotId slot) const {
 }
 
 void VSwitch::revoke(CoreRecord& core, Cycles now) {
+  core.reported = false;
   notify(core.queue.revoke([&](SlotId s, Cycles at) { on_turn(core, s, at, now); }));
 }
 
 std::optional<BatonSuspect> VSwitch::suspect(uint32_t core) const {
   const CoreRecord& c = *cores_[core];
-  if (!c.reported) return std::nullopt;
+  if (!c.reported || c.queue.owner() == kNone<SlotId>) return std::nullopt;
   return BatonSuspect{core, c.queue.owner(), c.queue.head()};
 }
 
@@ -180,8 +181,9 @@ bool VSwitch::revoke_baton(const BatonSuspect& suspect, Cycles now) {
   now_ = now;
   look(core, now);
   if (core.queue.head() != suspect.head || core.queue.owner() != suspect.owner) return false;
-  ++core.revocations;
   revoke(core, now);
+  if (core.queue.head() == suspect.head) return false;  // it let go of it just now
+  ++core.revocations;
   return true;
 }
 
