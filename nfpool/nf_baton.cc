@@ -45,7 +45,10 @@ void NfLoop::hold_baton(BatonSeat& seat) {
 
 // Nobody waits. True: there is work, or there may soon be; false: the baton is not ours any more.
 bool NfLoop::idle_with_baton(BatonSeat& seat, uint64_t& idle_since) {
-  if (something_to_do()) return true;
+  if (something_to_do()) {
+    seat.count_kept();
+    return true;
+  }
   const uint64_t now = tsc_now().n;
   if (idle_since == 0) idle_since = now;
   if (now - idle_since < env_.control.header().baton_idle_cycles) {

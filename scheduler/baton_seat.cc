@@ -37,9 +37,7 @@ BatonSeat::Passed BatonSeat::pass() {
   const uint32_t slot = next(index);
   if (slot == kNobody) return Passed::nobody;
   if (!exchange(BatonHead::make(head_.epoch(), false, index))) return Passed::lost;
-  // Holders alone write the counters, one at a time.
-  auto& counter = slot == self_ ? core_.kept : core_.handovers;
-  counter.store(counter.load(std::memory_order_relaxed) + 1, std::memory_order_relaxed);
+  count(slot == self_ ? core_.kept : core_.handovers);
   if (slot == self_) return Passed::kept;
   wake(slot);
   return Passed::handed;
@@ -52,7 +50,7 @@ void BatonSeat::wake(uint32_t slot) const {
 
 bool BatonSeat::park() {
   if (!exchange(BatonHead::make(head_.epoch(), true, head_.index()))) return false;
-  core_.parks.store(core_.parks.load(std::memory_order_relaxed) + 1, std::memory_order_relaxed);
+  count(core_.parks);
   return true;
 }
 

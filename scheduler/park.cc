@@ -32,6 +32,7 @@ void park(Dispatch dispatch, WakeEntry& entry, int wake_fd) {
   while (entry.word.load(std::memory_order_acquire) == kAsleep) {
     switch (dispatch) {
       case Dispatch::semaphore: sem_wait(&entry.semaphore); break;
+      case Dispatch::uring:
       case Dispatch::eventfd: wait_eventfd(wake_fd); break;
       default: futex_wait_while(entry.word, kAsleep); break;
     }

@@ -69,6 +69,7 @@ void fields(auto& f, Is<BatonConfig> auto& x) {
 }
 void fields(auto& f, Is<Config> auto& x) {
   f("file", x.file), f("name", x.name), f("vswitch_core", x.vswitch_core);
+  f("vswitch_idle", x.vswitch_idle);
   f("nf_cores", x.nf_cores), f("packets", x.packets), f("jumbo", x.jumbo_packets);
   f("bind", x.bind_bytes), f("hugepages", x.hugepages), f("ring", x.ring_entries);
   f("flow_table", x.flow_count_max), f("tenant_packets", x.tenant_packets);

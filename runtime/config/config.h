@@ -114,6 +114,9 @@ struct TenantConfig {
   uint32_t line = 0;
 };
 
+// What the vSwitch lcore does when there is nothing to do.
+enum class VSwitchIdle : uint8_t { poll, sleep };
+
 // wake.baton
 enum class BatonOrder : uint8_t { fifo, deadline, weighted };
 struct BatonConfig {
@@ -128,6 +131,7 @@ struct Config {
   std::string file;              // for messages
   std::string name = "default";  // of the run: socket and run directory
   CoreId vswitch_core{0};
+  VSwitchIdle vswitch_idle = VSwitchIdle::poll;
   std::vector<CoreId> nf_cores{CoreId{1}};
   uint32_t packets = 65536;  // small buffers
   uint32_t jumbo_packets = 64;

@@ -99,7 +99,7 @@ absl::StatusOr<Config> read_config(const Document& document) {
   const Source& source = document.source;
   Config config;
   config.file = source.file;
-  const Map root(document.root(), {"name", "cores", "memory", "ring", "downstream",
+  const Map root(document.root(), {"name", "cores", "vswitch", "memory", "ring", "downstream",
                                    "flow_table", "tenant", "ports", "nfs", "chains", "flows",
                                    "tenants", "wake"});
   require(root, {{"ports", "[{name: load, gen: {flows: 10}}]"},

@@ -103,6 +103,13 @@ void read_downstream(const Value& value, Config& config) {
   if (value) config.downstream = value.word(kWords);
 }
 
+void read_vswitch(const Value& value, Config& config) {
+  static constexpr Word<VSwitchIdle> kWords[] = {{"poll", VSwitchIdle::poll},
+                                                 {"sleep", VSwitchIdle::sleep}};
+  const Map map(value, {"idle"});
+  if (const Value v = map["idle"]) config.vswitch_idle = v.word(kWords);
+}
+
 void read_baton(const Value& value, BatonConfig& baton) {
   const Map map(value, {"budget", "idle", "slice", "eager"});
   if (const Value v = map["budget"]) baton.budget = static_cast<uint32_t>(v.integer(1, 65536));
@@ -128,13 +135,10 @@ WakeConfig read_wake(const Value& value, const WakeConfig& inherited, uint32_t r
                                                 {"eventfd", Dispatch::eventfd},
                                                 {"semaphore", Dispatch::semaphore},
                                                 {"poll", Dispatch::poll},
+                                                {"uring", Dispatch::uring},
                                                 {"baton", Dispatch::baton}};
-    const std::string given = v.is(YamlKind::scalar) ? v.node()->text : "";
     if (dispatch == nullptr)
       v.error("the dispatch is one for all; move it to the wake: at the top");
-    else if (given == "uring")
-      v.error(fmt::format("\"{}\" is not in this version; use baton, futex, eventfd, semaphore or "
-                          "poll", given));
     else
       *dispatch = v.word(kWords);
   }
@@ -151,6 +155,7 @@ WakeConfig read_wake(const Value& value, const WakeConfig& inherited, uint32_t r
 }
 
 void read_host(const Map& root, Config& config) {
+  read_vswitch(root["vswitch"], config);
   if (const Value v = root["name"]) config.name = v.name();
   read_cores(root["cores"], config);
   read_memory(root["memory"], config);

@@ -43,6 +43,8 @@ Control::Control(const Setup& setup)
       tenant_table_(*setup.bind),
       judge_(config_.baton, config_.nf_cores.size()),
       wake_(wake_settings_of(config_)) {
+  delays_.resize(vswitch_.core_count());
+  delays_now_.resize(vswitch_.core_count());
   for (const PortConfig& port : config_.ports) rates_.push_back(port.gen ? port.gen->rate_pps : 0);
 }
 

@@ -127,6 +127,7 @@ class Control : public DataplaneApi {
   uint32_t start_reported_ = 0;
   Histogram latency_;           // since traffic was opened
   Histogram interval_;          // swapped with the vSwitch's
+  std::vector<Histogram> delays_, delays_now_;  // dispatch `baton`: of each core's ready queue
   Histogram window_latency_;    // since window_begin_
   std::optional<WindowEnd> window_begin_;
   uint64_t window_number_ = 0;

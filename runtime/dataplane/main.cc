@@ -108,7 +108,10 @@ absl::StatusOr<int> run(const Arguments& arguments) {
     ports.push_back(*std::move(port));
   }
 
-  const auto waker = make_waker(config->dispatch, header.slot_count);
+  std::string notice;
+  const auto waker = make_waker(config->dispatch, header.slot_count, &notice);
+  if (!notice.empty())
+    (void)send_message(arguments.keeper_fd, {{"op", "notice"}, {"message", notice}});
   const int attention_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
   VSwitch vswitch({&*config, arena->get(), control, &ports, waker.get(), TscRate(tsc_hz),
                    attention_fd});

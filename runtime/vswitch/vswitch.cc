@@ -1,5 +1,6 @@
 #include "runtime/vswitch/vswitch.h"
 
+#include <time.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -82,7 +83,22 @@ VSwitch::VSwitch(const Setup& setup)
 
 void VSwitch::run() {
   last_turn_ = clock_();
-  while (!exit_) turn(clock_());
+  Cycles busy = last_turn_;
+  while (!exit_) {
+    const Cycles now = clock_();
+    if (turn(now)) busy = now;
+    else if (config_.vswitch_idle == VSwitchIdle::sleep) rest(now.n - busy.n);
+  }
+}
+
+// Nothing to do for `idle` cycles: the longer, the longer it sleeps. A packet that comes meanwhile
+// waits for kRestMax at most.
+void VSwitch::rest(uint64_t idle) {
+  if (idle < rate_.cycles(kRestAfter).n) return;
+  const int64_t nap = std::min(rate_.nanos({idle / 8}).n, kRestMax.n);
+  const timespec time{0, nap};
+  clock_nanosleep(CLOCK_MONOTONIC, 0, &time, nullptr);
+  last_turn_ = clock_();
 }
 
 bool VSwitch::turn(Cycles now) {
@@ -306,6 +322,7 @@ void VSwitch::wake_ready(Cycles now) {
     --ready_count_;
     wakes -= wake(slot, now);
   }
+  waker_.submit();
 }
 
 // Wakes it if it sleeps; true if that took a system call.
