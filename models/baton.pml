@@ -4,34 +4,34 @@
  * a watchdog may take the baton away at any moment, a killer may end an NF between any two of its
  * steps; a successor then gets its slot.
  *
- *   head, tail, entries, produced, word, bells   shared memory
- *   seat[]                                       BatonSeat::head_ of each NF
- *   v_...                                        private to the vSwitch
- *
  * A locked instruction (compare-and-swap, exchange, fetch_or) is one atomic step that waits for the
- * own store buffer; every other access to memory is a step of its own, unless nobody else can
- * tell. The head is packed into one byte, as it is packed into one word.
+ * own store buffer; every other access to memory is a step of its own, unless nobody could tell.
+ * The head is packed into one byte, as it is packed into one word.
  *
  * Left out: batch and ageing (every packet calls its NF ready), the bell that an NF rings for its
  * output (it would only add wakes), memory that somebody scribbles over (tests do that).
  *
  * Checked:
- *   one_holder    (assert)  never do two NFs believe that they hold one and the same live head
- *   no_late_act   (assert)  whoever changes the head owned it: a revoked holder hands nothing over
- *   sane          (assert)  the vSwitch never finds the head where it cannot be
- *   at rest       (assert)  when nothing moves any more, no packet waits: no wake was lost, no baton
- *                           lies with one who sleeps or is dead
- *   served        (ltl)     with traffic that may never end, an NF with packets takes one
+ *   one_holder  (assert)  never do two NFs believe that they hold one and the same live head
+ *   no_late_act (assert)  whoever changes the head owned it: a revoked holder hands nothing over
+ *   sane        (assert)  the vSwitch never finds the head where it cannot be
+ *   at rest     (assert)  when nothing moves any more, no packet waits: no wake was lost, no baton
+ *                         lies with one who sleeps, or is dead, while somebody has work
+ *   served      (ltl)     with endless traffic, an NF that has packets takes one, or is killed
  *
- * Parameters: NFS 2 or 3; PACKETS to be sent (0: endless); RING; KILLS and REVOCATIONS that may
- * happen; TSO 0: memory is sequential; NUDGE 0: the vSwitch never mends a hand-over that was cut
- * short, which must not be needed unless somebody was killed.
+ * Parameters: NFS 2 or 3; PACKETS that are sent (0: endless); RING, packets an NF may have; ENTRIES
+ * of the queue; KILLS and REVOCATIONS that may happen; TSO 0: memory is sequential; NUDGE 0: the
+ * vSwitch never mends a hand-over that was cut short, which is not needed unless somebody is killed;
+ * LTL 1: for `served`.
  */
 #ifndef NFS
 #define NFS 2
 #endif
 #ifndef PACKETS
 #define PACKETS 3
+#endif
+#ifndef ENTRIES
+#define ENTRIES 3
 #endif
 #ifndef RING
 #define RING 1
@@ -48,11 +48,12 @@
 #ifndef NUDGE
 #define NUDGE 0
 #endif
+#ifndef LTL
+#define LTL 0
+#endif
 
-#define ENTRIES 4           /* indices run modulo this */
-#define QUEUE_MAX 2         /* BatonQueue::full(): kReadyEntries - 2 */
+#define QUEUE_MAX (ENTRIES - 2)       /* BatonQueue::full() */
 #define NOBODY 7
-#define MOD 4               /* of ring indices */
 
 #define HEAD(epoch, parked, index) ((epoch) * 2 * ENTRIES + (parked) * ENTRIES + (index))
 #define EPOCH(h) ((h) / (2 * ENTRIES))
@@ -61,17 +62,16 @@
 #define NEXT(i) (((i) + 1) % ENTRIES)
 #define LAST(i) (((i) + ENTRIES - 1) % ENTRIES)
 #define DISTANCE(ahead, behind) (((ahead) + ENTRIES - (behind)) % ENTRIES)
-#define UNREAD(ahead, behind) (((ahead) + MOD - (behind)) % MOD)
 
 #define AWAKE 0
 #define ASLEEP 1
 #define NONE 2
 
-mtype = { PRODUCED, ENTRY, TAIL };
+mtype = { PUBLISHED, ENTRY, TAIL };
 
 /* Memory. */
 byte head = HEAD(1, 1, 0), tail, entries[ENTRIES] = NOBODY;
-byte produced[NFS], consumed[NFS];
+byte ring[NFS];             /* packets that the NF can see in its ring */
 byte word[NFS] = AWAKE;
 bit bell[NFS];
 bit blocked[NFS];           /* in the kernel's futex queue */
@@ -81,51 +81,76 @@ bit blocked[NFS];           /* in the kernel's futex queue */
 byte word_store[NFS] = NONE;
 chan vs_stores = [4] of { mtype, byte, byte };
 #if TSO
-#define NF_FENCE(n) (word_store[n] == NONE)
+#define NF_FENCE (word_store[id] == NONE)
 #define VS_FENCE (len(vs_stores) == 0)
-#define STORE_WORD(n, v) atomic { word_store[n] == NONE -> word_store[n] = v }
-#define STORE_PRODUCED(n, v) vs_stores!PRODUCED, n, v
+#define STORE_WORD(v) atomic { word_store[id] == NONE -> word_store[id] = v }
+#define STORE_PUBLISHED(n) vs_stores!PUBLISHED, n, 0
 #define STORE_ENTRY(i, v) vs_stores!ENTRY, i, v
 #define STORE_TAIL(v) vs_stores!TAIL, 0, v
 #else
-#define NF_FENCE(n) true
+#define NF_FENCE true
 #define VS_FENCE true
-#define STORE_WORD(n, v) word[n] = v
-#define STORE_PRODUCED(n, v) produced[n] = v
+#define STORE_WORD(v) word[id] = v
+#define STORE_PUBLISHED(n) ring[n]++
 #define STORE_ENTRY(i, v) entries[i] = v
 #define STORE_TAIL(v) tail = v
 #endif
 
-/* The NFs' own. */
+/* The NFs' own: BatonSeat::head_ (0: none), and whether it takes itself for the holder. */
 byte seat[NFS];
 bit believes[NFS];
-#define HOLDS(n) (believes[n] && seat[n] == head)
+
+/* Has the head stayed as NF `n` saw it? Tags of 63 bits do not come back; with endless traffic those
+ * of the model would, and whether the head has changed is noted instead. */
+#if PACKETS
+#define SAME(n) (seat[n] == head)
+#define SET_HEAD(h) head = h
+#define SEE_HEAD(n) seat[n] = head
+#define NEW_EPOCH (EPOCH(v_head) + 1)
+#else
+bit moved[NFS];
+#define SAME(n) (!moved[n])
+#if NFS == 2
+#define SET_HEAD(h) head = h; moved[0] = 1; moved[1] = 1
+#else
+#define SET_HEAD(h) head = h; moved[0] = 1; moved[1] = 1; moved[2] = 1
+#endif
+#define SEE_HEAD(n) seat[n] = head; moved[n] = 0
+#define NEW_EPOCH 1
+#endif
+#define HOLDS(n) (believes[n] && SAME(n))
 
 /* The vSwitch's own. */
 byte v_head = HEAD(1, 1, 0), v_tail, v_last = NOBODY, v_order[ENTRIES] = NOBODY;
-byte v_produced[NFS];
+byte v_unread[NFS];         /* what it has produced, less what the NF has consumed */
 bit v_in_ready[NFS];
 bit v_lives[NFS] = 1;
+bool v_nudged;              /* since the head moved */
 chan v_ready = [NFS] of { byte };     /* the private FIFO */
 
 /* The world's. */
 byte packets = PACKETS, kills = KILLS, revocations = REVOCATIONS;
+byte backlog[NFS];          /* of a dead NF, for its successor */
 bit killed[NFS];
 byte owner = NOBODY;        /* by the rules of abi/baton.h */
-bit takes[NFS];
 
-#define WAITING(n) (produced[n] != consumed[n])
+#define WAITING(n) (ring[n] != 0)
 #if NFS == 2
+#define ANY(p) (p(0) || p(1))
 #define NOT_HELD_BUT_BY(n) (!HOLDS(1 - n))
 #else
+#define ANY(p) (p(0) || p(1) || p(2))
 #define NOT_HELD_BUT_BY(n) (!HOLDS((n + 1) % 3) && !HOLDS((n + 2) % 3))
 #endif
 
-#if PACKETS == 0
-ltl served { [] (WAITING(0) -> <> (takes[0] || !WAITING(0) || killed[0])) }
+#if LTL
+bit takes[NFS];
+#define TAKES(b) takes[id] = b
+ltl served { [] (WAITING(0) -> <> (takes[0] || killed[0])) }
+#else
+#define TAKES(b) skip
 #endif
 
-#if TSO
 /* The way of stores to memory. */
 proctype Drain() {
   mtype what;
@@ -135,7 +160,7 @@ end:
   :: atomic {
        vs_stores?what, at, value ->
        if
-       :: what == PRODUCED -> produced[at] = value
+       :: what == PUBLISHED -> ring[at]++
        :: what == ENTRY -> entries[at] = value
        :: what == TAIL -> tail = value
        fi;
@@ -148,7 +173,28 @@ end:
 #endif
   od
 }
+
+/* Exchange of the word, and system call if it was ASLEEP: two steps where somebody may be killed
+ * between them. */
+#if KILLS
+#define THEN_CALL } ; atomic {
+#else
+#define THEN_CALL ;
 #endif
+
+inline wake_word(n) {
+  if
+  :: word[n] == ASLEEP -> word[n] = AWAKE; asleep = true
+  :: else
+  fi
+}
+
+inline call(n) {
+  if
+  :: asleep -> blocked[n] = 0; asleep = false                 /* FUTEX_WAKE */
+  :: else
+  fi
+}
 
 /* ------------------------------------------------------------------------------------------------
  * The NF's end. */
@@ -160,142 +206,134 @@ inline believe() {
 
 /* BatonSeat::mine(): goes to `yes`, or on. */
 #define MINE(yes) \
-  seat[id] = head; \
-  if \
-  :: PARKED(seat[id]) \
-  :: else -> \
-     slot = entries[LAST(INDEX(seat[id]))];                   /* whose */ \
-     if \
-     :: slot != id -> slot = 0 \
-     :: else -> \
-        slot = 0; \
-        if \
-        :: atomic { seat[id] == head -> believe(); goto yes } /* still_mine */ \
-        :: atomic { seat[id] != head -> skip } \
-        fi \
-     fi \
-  fi
+  atomic { SEE_HEAD(id) }; \
+  atomic { \
+    if \
+    :: !PARKED(seat[id]) && entries[LAST(INDEX(seat[id]))] == id && SAME(id) -> believe(); goto yes \
+    :: else -> seat[id] = 0 \
+    fi \
+  }
 
-/* BatonSeat::next(): the first that waits, or NOBODY; `index` behind it. */
+/* BatonSeat::next(): the first that waits, or NOBODY; `index` behind it. What a holder can be wrong
+ * about is what happens afterwards, so it is one step. */
 inline find_next() {
-  end = tail;
-  slot = NOBODY;
+  index = INDEX(seat[id]);
   do
-  :: index == end || slot != NOBODY -> break
+  :: index == tail || slot != NOBODY -> break
   :: else -> slot = entries[index]; index = NEXT(index)
-  od;
-  end = 0
+  od
 }
 
-/* BatonSeat::exchange(), in an atomic sequence, once NF_FENCE holds. */
+/* BatonSeat::exchange(), where it succeeds. */
 inline exchange_head(to, who) {
   assert(owner == id);                                        /* no_late_act */
-  head = to;
-  seat[id] = to;
-  owner = who
+  owner = who;
+  SET_HEAD(to);
+  SEE_HEAD(id)
 }
 
-inline wake_word(n) {
-  if
-  :: word[n] == ASLEEP -> word[n] = AWAKE; asleep = true
-  :: else
-  fi
+inline lose() {
+  believes[id] = 0;
+  seat[id] = 0;
+  slot = NOBODY;
+  index = 0
 }
 
 proctype Nf(byte id) {
-  byte slot, index, end;
+  byte slot = NOBODY, index;
   bool asleep;
 begin:
   {
+    skip;
     /* wait_for_baton() */
 wait:
     MINE(hold);
-    STORE_WORD(id, ASLEEP);                                   /* asleep */
-    NF_FENCE(id);                                             /* fence of the sleeper */
+    STORE_WORD(ASLEEP);                                       /* asleep */
+    NF_FENCE;                                                 /* fence of the sleeper */
     MINE(hold);                                               /* look again */
     if
-    :: atomic { NF_FENCE(id) && WAITING(id) -> bell[id] = 1 } /* ring */
+    :: atomic { NF_FENCE && WAITING(id) -> bell[id] = 1 }     /* ring */
     :: !WAITING(id)
     fi;
     /* park() */
     do
-    :: atomic { NF_FENCE(id) && word[id] != ASLEEP -> break }
-    :: atomic { NF_FENCE(id) && word[id] == ASLEEP -> blocked[id] = 1 }
+    :: atomic { NF_FENCE && word[id] != ASLEEP -> goto wait }
+    :: atomic { NF_FENCE && word[id] == ASLEEP -> blocked[id] = 1 }
 end_futex:
        !blocked[id]
     od;
-    goto wait;
 
 hold:
-    STORE_WORD(id, AWAKE);
+    STORE_WORD(AWAKE);
     /* hold_baton() */
 again:
-    if
-    :: atomic { seat[id] != head -> believes[id] = 0; goto wait }
-    :: seat[id] == head
-    fi;
-    if                      /* turn(): one packet, and perhaps all that its budget allows */
-    :: atomic { WAITING(id) -> consumed[id] = (consumed[id] + 1) % MOD; takes[id] = 1 };
-       atomic { takes[id] = 0;
+    if                      /* still_mine(), turn(): packets one by one, up to its budget */
+    :: atomic { !SAME(id) -> lose(); goto wait }
+    :: atomic { WAITING(id) -> ring[id]--; v_unread[id]--; TAKES(1) };
+       atomic {
+         TAKES(0);
          if
-         :: true -> skip
          :: WAITING(id) -> goto again
-         fi }
+         :: true
+         fi
+       }
     :: !WAITING(id)
     fi;
     /* pass() */
-    index = INDEX(seat[id]);
-    find_next();
+    atomic {
+      find_next();
+      if
+      :: slot == NOBODY -> index = 0; goto idle
+      :: else
+      fi
+    };
     if
-    :: slot != NOBODY ->
-       if
-       :: atomic { NF_FENCE(id) && head == seat[id] ->
-                   exchange_head(HEAD(EPOCH(seat[id]), 0, index), entries[LAST(index)]);  /* hand over */
-                   believes[id] = (slot == id) }
-       :: atomic { NF_FENCE(id) && head != seat[id] ->
-                   believes[id] = 0; index = 0; slot = 0; goto wait }                     /* lost */
-       fi;
-       if
-       :: atomic { slot == id -> index = 0; slot = 0; goto again }                        /* kept */
-       :: atomic { slot != id -> wake_word(slot) };           /* hint */
-          if
-          :: asleep -> blocked[slot] = 0                      /* FUTEX_WAKE */
-          :: else
-          fi;
-          atomic { asleep = false; index = 0; slot = 0; goto wait }
-       fi
-    :: else -> slot = 0; index = 0
+    :: atomic {
+         NF_FENCE && SAME(id) ->
+         exchange_head(HEAD(EPOCH(seat[id]), 0, index), entries[LAST(index)]);            /* hand over */
+         index = 0;
+         if
+         :: slot == id -> slot = NOBODY; goto again                                       /* kept */
+         :: else -> believes[id] = 0; seat[id] = 0
+         fi
+       }
+    :: atomic { NF_FENCE && !SAME(id) -> lose(); goto wait }
     fi;
-    /* idle_with_baton() */
+    atomic {
+      wake_word(slot)                                         /* hint */
+      THEN_CALL
+      call(slot);
+      slot = NOBODY;
+      goto wait
+    };
+
+idle:                       /* idle_with_baton() */
     if
-    :: WAITING(id) -> goto again
     :: goto again           /* baton.idle is not over yet */
-    :: !WAITING(id) ->
-       if
-       :: atomic { NF_FENCE(id) && head == seat[id] ->
-                   exchange_head(HEAD(EPOCH(seat[id]), 1, INDEX(seat[id])), NOBODY);      /* park */
-                   believes[id] = 0 }
-       :: atomic { NF_FENCE(id) && head != seat[id] -> believes[id] = 0; goto wait }
-       fi
+    :: atomic { NF_FENCE && SAME(id) ->
+                exchange_head(HEAD(EPOCH(seat[id]), 1, INDEX(seat[id])), NOBODY);         /* park */
+                believes[id] = 0 }
+    :: atomic { NF_FENCE && !SAME(id) -> lose(); goto wait }
     fi;
-    index = INDEX(seat[id]);
-    find_next();                                              /* look who waits */
+    atomic {
+      find_next();                                            /* look who waits */
+      index = 0;
+      if
+      :: slot == NOBODY && !WAITING(id) -> lose(); goto wait
+      :: else -> slot = NOBODY
+      fi
+    };
     if
-    :: slot != NOBODY || WAITING(id) ->
-       atomic { slot = 0; index = 0 };
-       if
-       :: atomic { NF_FENCE(id) && head == seat[id] ->
-                   head = HEAD(EPOCH(seat[id]), 0, INDEX(seat[id]));                      /* unpark */
-                   seat[id] = head; owner = id; believe(); goto again }
-       :: atomic { NF_FENCE(id) && head != seat[id] -> goto wait }
-       fi
-    :: else -> slot = 0; index = 0; goto wait
+    :: atomic { NF_FENCE && SAME(id) ->
+                SET_HEAD(HEAD(EPOCH(seat[id]), 0, INDEX(seat[id])));                      /* unpark */
+                SEE_HEAD(id);
+                owner = id;
+                believe();
+                goto again }
+    :: atomic { NF_FENCE && !SAME(id) -> lose(); goto wait }
     fi
   } unless { killed[id] };
-  atomic {
-    slot = 0; index = 0; end = 0; asleep = false;
-    believes[id] = 0; takes[id] = 0; blocked[id] = 0; seat[id] = 0
-  };
+  atomic { lose(); asleep = false; TAKES(0); blocked[id] = 0 };
 end_dead:
   atomic { !killed[id] -> goto begin }                        /* a successor */
 }
@@ -315,7 +353,7 @@ inline call_ready(n) {
 
 inline ready_again(n) {
   if
-  :: n != NOBODY && v_lives[n] && v_produced[n] != consumed[n] -> call_ready(n)
+  :: n != NOBODY && v_lives[n] && v_unread[n] != 0 -> call_ready(n)
   :: else
   fi
 }
@@ -331,27 +369,26 @@ inline take_one() {
 }
 
 inline look() {
-  atomic {
-    seen = head;
-    if
-    :: seen != v_head ->
-       assert(EPOCH(seen) == EPOCH(v_head));                  /* sane */
-       assert(DISTANCE(INDEX(seen), INDEX(v_head)) <= V_LENGTH);
-       before = NOBODY;
-       do
-       :: INDEX(v_head) == INDEX(seen) -> break
-       :: else -> ready_again(before); take_one(); before = v_last
-       od;
-       v_head = seen;
-       if
-       :: before != V_OWNER -> ready_again(before)            /* has let go of it */
-       :: else
-       fi;
-       before = 0
-    :: else
-    fi;
-    seen = 0
-  }
+  seen = head;
+  if
+  :: seen != v_head ->
+     assert(EPOCH(seen) == EPOCH(v_head));                    /* sane */
+     assert(DISTANCE(INDEX(seen), INDEX(v_head)) <= V_LENGTH);
+     before = NOBODY;
+     do
+     :: INDEX(v_head) == INDEX(seen) -> break
+     :: else -> ready_again(before); take_one(); before = v_last
+     od;
+     v_head = seen;
+     if
+     :: before != V_OWNER -> ready_again(before)              /* has let go of it */
+     :: else
+     fi;
+     v_nudged = false;
+     before = 0
+  :: else
+  fi;
+  seen = 0
 }
 
 inline skip_dead() {
@@ -362,23 +399,8 @@ inline skip_dead() {
   od
 }
 
-inline notify() {
-  if
-  :: woken == NOBODY
-  :: else ->
-     atomic { VS_FENCE -> wake_word(woken) };
-     if
-     :: asleep -> blocked[woken] = 0
-     :: else
-     fi;
-     asleep = false
-  fi;
-  woken = NOBODY
-}
-
 /* move_on(): to the first that waits, or parked; then the notice. */
-inline move_on(epoch) {
-  woken = NOBODY;
+inline move_on() {
   atomic {
     VS_FENCE ->
     skip_dead();
@@ -386,37 +408,53 @@ inline move_on(epoch) {
     :: head != v_head       /* it moved meanwhile */
     :: head == v_head ->
        if
-       :: first == v_tail -> head = HEAD(epoch, 1, v_tail); owner = NOBODY
-       :: else -> head = HEAD(epoch, 0, NEXT(first)); owner = v_order[first]
+       :: first == v_tail -> SET_HEAD(HEAD(NEW_EPOCH, 1, v_tail)); owner = NOBODY
+       :: else -> SET_HEAD(HEAD(NEW_EPOCH, 0, NEXT(first))); owner = v_order[first]
        fi;
        do
        :: INDEX(v_head) == INDEX(head) -> break
        :: else -> take_one()
        od;
        v_head = head;
+       v_nudged = false;
        woken = V_OWNER
     fi;
     first = 0
   };
-  notify()
+  if
+  :: woken == NOBODY
+  :: else ->
+     atomic {
+       wake_word(woken)                                       /* notify */
+       THEN_CALL
+       call(woken);
+       woken = NOBODY
+     }
+  fi
+}
+
+/* Once to each owner, whether its word says that it sleeps or not: killed may have been who was to
+ * wake it, between word and system call. */
+inline nudge() {
+  atomic { VS_FENCE -> woken = V_OWNER; v_nudged = true; wake_word(woken); asleep = false };
+  atomic { blocked[woken] = 0; woken = NOBODY }
 }
 
 /* From the private FIFO to the queue that holders see. */
 inline fill() {
   do
-  :: atomic { len(v_ready) != 0 && V_LENGTH < QUEUE_MAX ->
-       v_ready?n;
-       if
-       :: n == V_OWNER || !v_lives[n] ->                      /* it looks again before it sleeps */
-          v_in_ready[n] = 0
-       :: else ->
-          v_order[v_tail] = n;
-          STORE_ENTRY(v_tail, n);
-          v_tail = NEXT(v_tail);
-          pushed = true
-       fi;
-       n = 0
-     }
+  :: len(v_ready) != 0 && V_LENGTH < QUEUE_MAX ->
+     v_ready?n;
+     if
+     :: n == V_OWNER || !v_lives[n] ->                        /* it looks again before it sleeps */
+        v_in_ready[n] = 0
+     :: else ->
+        v_order[v_tail] = n;
+        STORE_ENTRY(v_tail, n);
+        v_tail = NEXT(v_tail);
+        pushed = true
+     fi;
+     n = 0
   :: else -> break
   od;
   if
@@ -427,61 +465,44 @@ inline fill() {
 
 /* on_deaths() and leave_queue(). Whatever it stored has reached memory by then. What it had not
  * read is sent again. */
-inline bury(n) {
+inline bury(dead) {
   look();
-  atomic {
-    v_lives[n] = 0;
-    packets = packets + (PACKETS -> UNREAD(v_produced[n], consumed[n]) : 0);
-    first = INDEX(v_head);
-    do
-    :: first == v_tail -> break
-    :: else ->
-       if
-       :: v_order[first] == n ->
-          v_order[first] = NOBODY;
-          STORE_ENTRY(first, NOBODY);                         /* tombstone */
-          v_in_ready[n] = 0
-       :: else
-       fi;
-       first = NEXT(first)
-    od;
-    first = 0
-  };
-  if
-  :: V_OWNER == n -> move_on(EPOCH(v_head) + 1)               /* of the dead */
-  :: else
-  fi
+  v_lives[dead] = 0;
+  backlog[dead] = backlog[dead] + v_unread[dead];
+  v_unread[dead] = 0;
+  ring[dead] = 0;
+  first = INDEX(v_head);
+  do
+  :: first == v_tail -> break
+  :: else ->
+     if
+     :: v_order[first] == dead ->
+        v_order[first] = NOBODY;
+        STORE_ENTRY(first, NOBODY);                           /* tombstone */
+        v_in_ready[dead] = 0
+     :: else
+     fi;
+     first = NEXT(first)
+  od;
+  first = 0
 }
 
 inline give_birth(n) {
-  atomic {
-    VS_FENCE ->
-    v_produced[n] = 0; produced[n] = 0; consumed[n] = 0; word[n] = AWAKE; bell[n] = 0;
-    v_lives[n] = 1; killed[n] = 0
-  }
+  word[n] = AWAKE;
+  bell[n] = 0;
+  v_lives[n] = 1;
+  killed[n] = 0
 }
 
 inline send(n) {
-  atomic {
-    v_produced[n] = (v_produced[n] + 1) % MOD;
-    packets = (PACKETS -> packets - 1 : 0);
-    STORE_PRODUCED(n, v_produced[n]);
-    call_ready(n)
-  }
+  v_unread[n]++;
+  if
+  :: backlog[n] != 0 -> backlog[n]--
+  :: else -> packets = (PACKETS -> packets - 1 : 0)
+  fi;
+  STORE_PUBLISHED(n);
+  call_ready(n)
 }
-
-#define MORE (packets != 0 || PACKETS == 0)
-#define ROOM(n) (MORE && v_lives[n] && UNREAD(v_produced[n], consumed[n]) < RING)
-#define REPORTED(n) (killed[n] && word_store[n] == NONE)
-#define NEEDS_NUDGE \
-  (NUDGE && V_OWNER != NOBODY && v_lives[V_OWNER] && head == v_head && word[V_OWNER] == ASLEEP)
-#define ORPHANED (!PARKED(v_head) && (v_last == NOBODY || !v_lives[v_last]))
-#if NFS == 2
-#define ANY(p) (p(0) || p(1))
-#else
-#define ANY(p) (p(0) || p(1) || p(2))
-#endif
-#define RINGS(n) (bell[n])
 
 inline answer_bell(n) {
   if
@@ -495,63 +516,76 @@ inline answer_bell(n) {
   fi
 }
 
+#define TRAFFIC (PACKETS == 0 || packets != 0)
+#define ROOM(n) ((TRAFFIC || backlog[n]) && v_lives[n] && v_unread[n] < RING)
+#define DIED(n) (killed[n] && v_lives[n] && word_store[n] == NONE)
+#define REBORN(n) (killed[n] && !v_lives[n])
+#define RINGS(n) (bell[n])
+#define KEPT_BACK(n) (backlog[n] != 0)
+#define ORPHANED (!PARKED(v_head) && (v_last == NOBODY || !v_lives[v_last]))
+#define TO_GRANT (PARKED(v_head) && V_LENGTH != 0)
+#define TO_NUDGE \
+  (NUDGE && !v_nudged && V_OWNER != NOBODY && v_lives[V_OWNER] && head == v_head)
+
 proctype Vswitch() {
   byte seen, before, first, n, woken = NOBODY;
   bool pushed, asleep;
 end_quiet:
   do
-  :: ANY(REPORTED) || ANY(ROOM) || ANY(RINGS) || len(v_ready) != 0 || head != v_head ||
-     (PARKED(v_head) && V_LENGTH != 0) || NEEDS_NUDGE || ORPHANED ->
-     if                     /* commands */
-     :: REPORTED(0) && v_lives[0] -> bury(0)
-     :: REPORTED(1) && v_lives[1] -> bury(1)
+  /* Commands. */
+  :: atomic { VS_FENCE && DIED(0) -> bury(0) }
+  :: atomic { VS_FENCE && DIED(1) -> bury(1) }
+  :: atomic { VS_FENCE && REBORN(0) && !ORPHANED -> give_birth(0) }
+  :: atomic { VS_FENCE && REBORN(1) && !ORPHANED -> give_birth(1) }
 #if NFS == 3
-     :: REPORTED(2) && v_lives[2] -> bury(2)
+  :: atomic { VS_FENCE && DIED(2) -> bury(2) }
+  :: atomic { VS_FENCE && REBORN(2) && !ORPHANED -> give_birth(2) }
 #endif
-     :: REPORTED(0) && !v_lives[0] -> give_birth(0)
-     :: REPORTED(1) && !v_lives[1] -> give_birth(1)
+  :: atomic { revocations != 0 && V_OWNER != NOBODY -> revocations--; look() };
+     move_on()                                                /* revoke */
+  /* A turn. */
+  :: atomic {
+       ANY(ROOM) || ANY(RINGS) || len(v_ready) != 0 || head != v_head || TO_GRANT || TO_NUDGE ||
+       ORPHANED ->
+       if                   /* receive and publish */
+       :: ROOM(0) -> send(0)
+       :: ROOM(1) -> send(1)
 #if NFS == 3
-     :: REPORTED(2) && !v_lives[2] -> give_birth(2)
+       :: ROOM(2) -> send(2)
 #endif
-     :: atomic { revocations != 0 && V_OWNER != NOBODY -> revocations-- };
-        look();
-        move_on(EPOCH(v_head) + 1)                            /* revoke */
-     :: !ANY(REPORTED)
-     fi;
-     if                     /* receive and publish */
-     :: ROOM(0) -> send(0)
-     :: ROOM(1) -> send(1)
-#if NFS == 3
-     :: ROOM(2) -> send(2)
-#endif
-     :: true
-     fi;
-     atomic {               /* collect */
-       answer_bell(0);
+       :: true
+       fi;
+       answer_bell(0);      /* collect */
        answer_bell(1);
 #if NFS == 3
-       answer_bell(2)
+       answer_bell(2);
 #endif
+       skip
      };
-     VS_FENCE;                                                /* fence before the head */
-     look();
-     fill();
+     atomic {
+       VS_FENCE ->                                            /* fence before the head */
+       look();
+       fill();
+       if
+       :: !pushed -> goto deal
+       :: else -> pushed = false
+       fi
+     };
+     atomic {
+       VS_FENCE ->                                            /* fence behind the tail */
+       look()
+     };
+deal:
      if
-     :: pushed ->
-        VS_FENCE;                                             /* fence behind the tail */
-        look()
+     :: TO_GRANT -> move_on()                                 /* grant */
+     :: ORPHANED -> move_on()                                 /* of the dead */
+     :: TO_NUDGE -> nudge()
      :: else
-     fi;
-     if
-     :: PARKED(v_head) && V_LENGTH != 0 -> move_on(EPOCH(v_head))                         /* grant */
-     :: ORPHANED -> move_on(EPOCH(v_head) + 1)
-     :: NEEDS_NUDGE -> woken = V_OWNER; notify()              /* nudge */
-     :: else
-     fi;
-     pushed = false
+     fi
   od
 }
 
+#if KILLS
 proctype Killer() {
   do
   :: atomic { kills != 0 && !killed[0] -> kills--; killed[0] = 1 }
@@ -562,12 +596,12 @@ proctype Killer() {
   :: break
   od
 }
+#endif
 
 /* Nothing moves any more. */
 proctype Rest() {
   timeout;
-  assert(!ANY(WAITING));                                      /* at rest */
-  assert(!MORE)
+  assert(!ANY(WAITING) && !ANY(KEPT_BACK))                    /* at rest */
 }
 
 init {
@@ -581,9 +615,9 @@ init {
     run Nf(2);
 #endif
     run Vswitch();
+#if KILLS
     run Killer();
-#if PACKETS
-    run Rest()
 #endif
+    run Rest()
   }
 }

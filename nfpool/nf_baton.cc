@@ -7,20 +7,26 @@
 
 namespace mayfly {
 
-void NfLoop::wait_for_baton(BatonSeat& seat) {
-  while (!seat.mine()) {
-    wake_.word.store(kAsleep, std::memory_order_relaxed);
-    // Pairs with the granter, who moves the head first and looks at the word then; and with the
-    // vSwitch, who publishes packets first and looks at the head then.
-    std::atomic_thread_fence(std::memory_order_seq_cst);
-    if (seat.mine()) break;
-    // Packets came while we still had the baton, or our budget was used up: the vSwitch must hear
-    // that they wait.
-    if (in_.waiting(slot_.from_switch.in_produced).value_or(0) != 0)
-      env_.control.doorbells().ring(slot_id_);
-    park(Dispatch::baton, wake_, wake_fd_);
-  }
+bool NfLoop::baton_turn(BatonSeat& seat) {
+  if (!has_baton(seat)) return false;
   wake_.word.store(kAwake, std::memory_order_relaxed);
+  hold_baton(seat);
+  return true;
+}
+
+// If not, the word says that we sleep.
+bool NfLoop::has_baton(BatonSeat& seat) {
+  if (seat.mine()) return true;
+  wake_.word.store(kAsleep, std::memory_order_relaxed);
+  // Pairs with the granter, who moves the head first and looks at the word then; and with the
+  // vSwitch, who publishes packets first and looks at the head then.
+  std::atomic_thread_fence(std::memory_order_seq_cst);
+  if (seat.mine()) return true;
+  // Packets came while we still had the baton, or our budget was used up: the vSwitch must hear
+  // that they wait.
+  if (in_.waiting(slot_.from_switch.in_produced).value_or(0) != 0)
+    env_.control.doorbells().ring(slot_id_);
+  return false;
 }
 
 void NfLoop::hold_baton(BatonSeat& seat) {

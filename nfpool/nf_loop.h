@@ -42,6 +42,9 @@ class NfLoop {
 
   // One pass of the loop; false if there was nothing to do. (The loop a test drives by hand.)
   bool turn();
+  // The same under the baton: all that is done while this NF holds it; false if it does not, and is to
+  // sleep.
+  bool baton_turn(BatonSeat& seat);
 
  private:
   void take_binding();
@@ -55,7 +58,7 @@ class NfLoop {
   void sleep();
 
   // nf_baton.cc
-  void wait_for_baton(BatonSeat& seat);
+  bool has_baton(BatonSeat& seat);
   void hold_baton(BatonSeat& seat);
   bool idle_with_baton(BatonSeat& seat, uint64_t& idle_since);
   uint64_t to_ns(uint64_t tsc) const {

@@ -153,7 +153,15 @@ void VSwitch::watch_owner(CoreRecord& core, Cycles now) {
     core.nudges += control_.wake(queue.owner()).word.exchange(kAwake) == kAsleep;
     waker_.wake(queue.owner(), control_.wake(queue.owner()));
   }
-  if (!core.reported && now.n - core.moved.n > rate_.cycles(config_.baton.slice).n) {
+  if (now.n - core.held_since.n < rate_.cycles(config_.baton.slice).n) return;
+  // Woken, and asleep again: it took the baton for somebody else's. An entry was scribbled over.
+  const SlotId owner = queue.owner();
+  if (control_.wake(owner).word.load(std::memory_order_relaxed) == kAsleep) {
+    revoke(core, now);
+    ready_again(owner);
+    return;
+  }
+  if (!core.reported && now.n - core.moved.n >= rate_.cycles(config_.baton.slice).n) {
     core.reported = true;
     want_attention();
   }

@@ -25,7 +25,7 @@ chains:
 flows:
   - {{ match: {{ port: load }}, instance_per: vlan, chain: pass, out: load }}
 tenants: tenants.yaml
-wake: {{ batch: 4, aging: 200us }}
+wake: {{ dispatch: {dispatch}, batch: 4, aging: 200us }}
 """
 
 
@@ -36,9 +36,11 @@ def tenants(bad_arguments):
 
 
 class BadNfs(scenario.Scenario):
+    dispatch = "futex"
+
     def config(self, image, arguments=""):
         return CONFIG.format(image=IMAGES / image, arguments=arguments, flows=FLOWS,
-                             first=FIRST_VLAN)
+                             first=FIRST_VLAN, dispatch=self.dispatch)
 
     def packets(self, run):
         """Packets that each tenant's second NF has seen."""
@@ -116,6 +118,27 @@ class BadNfs(scenario.Scenario):
         self.eventually(lambda: self.packets(run)[f"t{BAD}"] > before, 5, "it goes on")
         report = run.stop()
         self.drops(report)  # a ring of 1,024 holds what came meanwhile
+
+
+class BadNfsUnderTheBaton(BadNfs):
+    """One who keeps the baton for himself loses it, and is replaced if he does so again and again."""
+    dispatch = "baton"
+
+    def hung(self, arguments):
+        report = super().hung(arguments)
+        self.assertGreater(sum(core["revocations"] for core in report["baton"]), 0)
+
+    def test_one_that_is_stopped_by_a_signal_and_goes_on_later(self):
+        run = self.start(self.config("crash.so"), files={"tenants.yaml": tenants("")})
+        self.others_go_on(run, 0.5)
+        (victim,) = [n["pid"] for n in run.get("/v1/nfs")
+                     if n["tenant"] == f"t{BAD}" and n["nf"] == "test"]
+        os.kill(victim, signal.SIGSTOP)
+        self.others_go_on(run)
+        self.eventually(lambda: victim not in run.pids("nf"), 5, "it is replaced")
+        before = self.packets(run)[f"t{BAD}"]
+        self.eventually(lambda: self.packets(run)[f"t{BAD}"] > before, 5, "its tenant goes on")
+        self.stop_and_check(run, "nf_died", "backlog_full")
 
 
 if __name__ == "__main__":

@@ -19,7 +19,7 @@ chains:
   pass: { nfs: [count, sign] }
 flows:
   - { match: { port: load }, instance_per: vlan, chain: pass, out: load }
-wake: { batch: 8, aging: 200us }
+wake: { dispatch: futex, batch: 8, aging: 200us }
 """
 REPEAT = 20
 LOST = ("nf_died", "backlog_full", "instance_backoff", "pool_empty", "nf_ring_full",
@@ -27,6 +27,8 @@ LOST = ("nf_died", "backlog_full", "instance_backoff", "pool_empty", "nf_ring_fu
 
 
 class Kill(scenario.Scenario):
+    config = CONFIG
+
     def instances(self, run):
         """slot -> row of every bound instance."""
         return {row["slot"]: row for row in run.get("/v1/nfs") if row["state"] == "bound"}
@@ -49,7 +51,7 @@ class Kill(scenario.Scenario):
 
     def test_an_nf(self):
         """Its flow moves to a fresh instance within a second, no buffer leaks, no slot is lost."""
-        run = self.start(CONFIG)
+        run = self.start(self.config)
         self.flowing(run, 10)
         choose = random.Random(1)
         for _ in range(2 * REPEAT):
@@ -71,7 +73,7 @@ class Kill(scenario.Scenario):
         self.assertLess(lost, 2 * REPEAT * 256, report["packets"])
 
     def test_many_nfs_at_once(self):
-        run = self.start(CONFIG)
+        run = self.start(self.config)
         self.flowing(run, 10)
         for row in self.instances(run).values():
             run.kill(row["pid"])
@@ -82,7 +84,7 @@ class Kill(scenario.Scenario):
 
     def test_a_zygote(self):
         """Its NFs die with it; it is started again and the flows go on."""
-        run = self.start(CONFIG)
+        run = self.start(self.config)
         self.flowing(run, 10)
         for _ in range(3):
             zygotes = run.pids("zygote")
@@ -95,7 +97,7 @@ class Kill(scenario.Scenario):
 
     def test_the_dataplane(self):
         """The keeper removes everything within a second; a restart works at once."""
-        run = self.prepare(CONFIG)
+        run = self.prepare(self.config)
         for _ in range(REPEAT):
             run.start()
             self.eventually(lambda: run.stats()["packets"]["tx"] > 1000, 10, "traffic")
@@ -113,7 +115,7 @@ class Kill(scenario.Scenario):
 
     def test_the_keeper(self):
         """Every process is gone, and the next start clears what is left."""
-        run = self.prepare(CONFIG)
+        run = self.prepare(self.config)
         for _ in range(REPEAT):
             run.start()
             self.eventually(lambda: run.stats()["packets"]["tx"] > 1000, 10, "traffic")
@@ -125,7 +127,7 @@ class Kill(scenario.Scenario):
         self.assertEqual(run.leftovers(0), [])
 
     def test_an_nf_that_is_stopped_and_killed_while_stopped(self):
-        run = self.start(CONFIG)
+        run = self.start(self.config)
         self.flowing(run, 10)
         for row in list(self.instances(run).values())[:5]:
             os.kill(row["pid"], 19)  # SIGSTOP
@@ -133,6 +135,12 @@ class Kill(scenario.Scenario):
             run.kill(row["pid"])
         self.flowing(run, 5)
         self.drops(run.stop(), *LOST)
+
+
+class KillUnderTheBaton(Kill):
+    """Whoever is killed may hold the baton, wait for it, or be just handing it over."""
+    config = CONFIG.replace("dispatch: futex", "dispatch: baton")
+    test_the_dataplane = test_the_keeper = None  # no different
 
 
 if __name__ == "__main__":

@@ -28,6 +28,10 @@ ROWS = [  # dispatch, batch, aging, of `count` alone
     ("semaphore", 1, "off", ""),
     ("semaphore", 8, "200us", ""),
     ("poll", 1, "off", ""),
+    ("baton", 1, "off", ""),
+    ("baton", 8, "200us", ""),
+    ("baton, baton: { eager: false, budget: 1, idle: 0us }", 8, "200us", ""),
+    ("baton", "adaptive", "1ms", ""),
 ]
 
 

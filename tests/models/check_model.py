@@ -2,7 +2,7 @@
 """Checks a Promela model with spin, or that spin catches a bug planted in it.
 
   check_model.py MODEL.pml [DEFINE...]     every ltl property holds, and nothing deadlocks
-  check_model.py MODEL.pml --bug BUG.sed   after the edit at least one property fails
+  check_model.py MODEL.pml --bug BUG.sed   after the edit at least one property fails, or it deadlocks
 
 A bug is a sed -E script whose first lines say what it breaks, and `# define: ...` under which
 settings of the model. An edit that changes nothing is an error: the model has moved on.
@@ -27,9 +27,16 @@ def build(text, defines, folder, name, flags):
     generated = run(["spin", *defines, "-a", "model.pml"], folder)
     if generated.returncode != 0 or not (folder / "pan.c").exists() or "Error" in generated.stdout:
         sys.exit(f"spin refuses the model:\n{generated.stdout}")
-    compiled = run(["gcc", "-O1", "-w", "-DNFAIR=3", *flags, "-o", name, "pan.c"], folder)
+    compiled = run(["gcc", "-O1", "-w", "-DNFAIR=3", "-DCOLLAPSE", *flags, "-o", name, "pan.c"], folder)
     if compiled.returncode != 0:
         sys.exit(compiled.stdout)
+
+
+def properties_of(text, defines, folder):
+    """The names of the ltl properties that these settings leave in the model."""
+    (folder / "model.c").write_text(text)
+    return re.findall(r"^ltl (\w+)", run(["gcc", "-E", "-P", *defines, "model.c"], folder).stdout,
+                      re.M)
 
 
 def verdict(folder, command):
@@ -49,7 +56,6 @@ def main():
     options, defines = parser.parse_known_args()
 
     text = options.model.read_text()
-    properties = re.findall(r"^ltl (\w+)", text, re.M)
     if options.bug:
         defines += " ".join(re.findall(r"^# define: (.*)", options.bug.read_text(), re.M)).split()
         edited = subprocess.run(["sed", "-E", "-f", options.bug.resolve()], input=text, text=True,
@@ -60,7 +66,9 @@ def main():
 
     with tempfile.TemporaryDirectory(prefix="mayfly-model-") as folder:
         folder = pathlib.Path(folder)
-        build(text, defines, folder, "pan", [])
+        properties = properties_of(text, defines, folder)
+        if properties:
+            build(text, defines, folder, "pan", [])
         for name in properties:
             errors, states, out = verdict(folder, ["./pan", "-a", "-f", "-m4000000", "-N", name])
             print(f"{name}: {errors} errors in {states} states", flush=True)
@@ -70,13 +78,16 @@ def main():
             if errors:
                 trail = run(["./pan", "-r", "-N", name, "-p"], folder).stdout
                 sys.exit(f"{out}\n{trail}")
-        if options.bug:
-            sys.exit(f"not caught: {options.bug.stem}")
         build(text, defines, folder, "deadlock", ["-DSAFETY", "-DNOCLAIM"])
         errors, states, out = verdict(folder, ["./deadlock", "-m4000000"])
         print(f"no deadlock, no failed assertion: {errors} errors in {states} states")
-        if errors:
-            sys.exit(out)
+        if errors and options.bug:
+            print(f"caught: {options.bug.stem} ends in {re.search(r'pan:1: (.*)', out)[1]}")
+        elif options.bug:
+            sys.exit(f"not caught: {options.bug.stem}")
+        elif errors:
+            trail = run(["./deadlock", "-r", "-p"], folder).stdout
+            sys.exit(f"{out}\n{trail}")
 
 
 main()

@@ -68,12 +68,13 @@ INSTANTIATE_TEST_SUITE_P(All, DispatchTest,
                          [](const auto& info) { return std::string(dispatch_name(info.param)); });
 
 TEST(Dispatch, NamesAreParsedAndUnknownOnesListTheKnown) {
-  for (Dispatch d : {Dispatch::poll, Dispatch::semaphore, Dispatch::eventfd, Dispatch::futex})
+  for (Dispatch d : {Dispatch::poll, Dispatch::semaphore, Dispatch::eventfd, Dispatch::futex,
+                     Dispatch::uring, Dispatch::baton})
     EXPECT_EQ(parse_dispatch(dispatch_name(d)).value(), d);
   const auto wrong = parse_dispatch("signal");
   ASSERT_FALSE(wrong.ok());
   EXPECT_EQ(wrong.status().message(),
-            "unknown dispatch 'signal'; this version has poll, semaphore, eventfd, futex");
+            "unknown dispatch 'signal'; there are poll, semaphore, eventfd, futex, uring, baton");
 }
 
 }  // namespace

@@ -162,7 +162,8 @@ void VSwitchTest::start(Config config) {
   h.ring_entries = config_.ring_entries;
   h.small_count = arena_->small_count();
   h.jumbo_count = arena_->buffer_count() - arena_->small_count();
-  h.core_count = 1;
+  h.core_count = static_cast<uint32_t>(std::max<size_t>(1, config_.nf_cores.size()));
+  h.baton_budget = config_.baton.budget;
   lay_out(h);
   region_.assign(h.control_bytes / 8 + 512, 0);
   auto* base = reinterpret_cast<uint8_t*>(region_.data());
@@ -175,6 +176,7 @@ void VSwitchTest::start(Config config) {
   }
   nfs_.resize(h.slot_count);
   loops_.resize(h.slot_count);
+  seats_.resize(h.slot_count);
   images_.resize(config_.nfs.size());
   for (size_t i = 0; i < images_.size(); ++i) {
     images_[i].tick_period_ns = config_.nfs[i].tick_period_ns;
@@ -206,6 +208,7 @@ std::vector<SlotId> VSwitchTest::give(uint32_t nf, uint32_t count) {
     const NfEnvironment environment{control_, bind_region_.data(), arena_->buffer(BufferId{0}),
                                     &images_[nf], nfs_[index(s)].get()};
     loops_[index(s)] = std::make_unique<NfLoop>(environment, s, -1);
+    seats_[index(s)] = std::make_unique<BatonSeat>(control_, 0, s);
     control_.wake(s).word.store(kAsleep);
   }
   vswitch_->add_idle(static_cast<NfId>(nf), slots);
@@ -218,6 +221,11 @@ void VSwitchTest::turn(Nanos step) {
 }
 
 void VSwitchTest::run_nf(SlotId slot) {
+  if (config_.dispatch == Dispatch::baton) {
+    while (loops_[index(slot)]->baton_turn(*seats_[index(slot)])) {
+    }
+    return;
+  }
   while (loops_[index(slot)]->turn()) {
   }
   wake(slot).word.store(kAsleep);

@@ -86,6 +86,7 @@ class VSwitchTest : public testing::Test {
   std::vector<SlotId> give(uint32_t nf, uint32_t count);
   // One turn of the vSwitch, then the clock moves by `step`.
   void turn(Nanos step = micros(1));
+  // (Under the baton: until it has let go of it.)
   // Every NF process that is awake runs until it has nothing to do, then sleeps.
   void run_nfs();
   void run_nf(SlotId slot);
@@ -118,6 +119,7 @@ class VSwitchTest : public testing::Test {
   std::unique_ptr<VSwitch> vswitch_;
   std::vector<std::unique_ptr<TestNf>> nfs_;
   std::vector<std::unique_ptr<NfLoop>> loops_;
+  std::vector<std::unique_ptr<BatonSeat>> seats_;
   std::vector<NfImage> images_;
   uint32_t next_slot_ = 0;
   static Cycles now_;
