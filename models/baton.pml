@@ -542,6 +542,10 @@ end_quiet:
   :: atomic { VS_FENCE && REBORN(2) && !ORPHANED -> give_birth(2) }
 #endif
   :: atomic { revocations != 0 && V_OWNER != NOBODY -> revocations--; look() };
+     if
+     :: NUDGE && !v_nudged && V_OWNER != NOBODY && v_lives[V_OWNER] -> nudge()
+     :: else
+     fi;
      move_on()                                                /* revoke */
   /* A turn. */
   :: atomic {

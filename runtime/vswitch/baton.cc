@@ -146,13 +146,8 @@ void VSwitch::watch_owner(CoreRecord& core, Cycles now) {
     core.moved = now;
     core.reported = false;
   }
-  // Once to each owner: killed may have been who was to wake it; also between the word and the system
-  // call, so the word is not asked. Also if nobody waits: it may have packets.
-  if (!core.nudged && now.n - core.held_since.n >= rate_.cycles(kNudgeAfter).n) {
-    core.nudged = true;
-    core.nudges += control_.wake(queue.owner()).word.exchange(kAwake) == kAsleep;
-    waker_.wake(queue.owner(), control_.wake(queue.owner()));
-  }
+  // Also if nobody waits: it may have packets.
+  if (!core.nudged && now.n - core.held_since.n >= rate_.cycles(kNudgeAfter).n) nudge(core);
   if (now.n - core.held_since.n < rate_.cycles(config_.baton.slice).n) return;
   // Woken, and asleep again: it took the baton for somebody else's. An entry was scribbled over.
   const SlotId owner = queue.owner();
@@ -167,6 +162,16 @@ void VSwitch::watch_owner(CoreRecord& core, Cycles now) {
   }
 }
 
+// Wakes the owner once more: killed may have been who was to do it; also between the word and the
+// system call, so the word is not asked. Once is enough.
+void VSwitch::nudge(CoreRecord& core) {
+  const SlotId owner = core.queue.owner();
+  WakeEntry& entry = control_.wake(owner);
+  core.nudged = true;
+  core.nudges += entry.word.exchange(kAwake, std::memory_order_seq_cst) == kAsleep;
+  waker_.wake(owner, entry);
+}
+
 bool VSwitch::is_running(SlotId slot) const {
   if (slot == kNone<SlotId>) return false;
   const InstanceState state = instances_[index(slot)].state;
@@ -175,6 +180,8 @@ bool VSwitch::is_running(SlotId slot) const {
 
 void VSwitch::revoke(CoreRecord& core, Cycles now) {
   core.reported = false;
+  // If it was never woken, it must come and see that its turn is over, and that its packets wait.
+  if (!core.nudged && is_running(core.queue.owner())) nudge(core);
   notify(core.queue.revoke([&](SlotId s, Cycles at) { on_turn(core, s, at, now); }));
 }
 

@@ -252,6 +252,7 @@ class VSwitch {
   void on_turn(CoreRecord& core, SlotId slot, Cycles pushed, Cycles now);
   void notify(SlotId slot);
   void watch_owner(CoreRecord& core, Cycles now);
+  void nudge(CoreRecord& core);
   bool is_running(SlotId slot) const;
   void revoke(CoreRecord& core, Cycles now);
 
