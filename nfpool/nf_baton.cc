@@ -21,6 +21,9 @@ bool NfLoop::has_baton(BatonSeat& seat) {
   // Pairs with the granter, who moves the head first and looks at the word then; and with the
   // vSwitch, who publishes packets first and looks at the head then.
   std::atomic_thread_fence(std::memory_order_seq_cst);
+  // Not earlier: who moves us to another core, and makes us its owner, looks at the word then.
+  const uint32_t core = wake_.core.load(std::memory_order_acquire);
+  if (core < env_.control.header().core_count) seat.sit_at(core);
   if (seat.mine()) return true;
   // Packets came while we still had the baton, or our budget was used up: the vSwitch must hear
   // that they wait.
@@ -35,6 +38,7 @@ void NfLoop::hold_baton(BatonSeat& seat) {
   uint64_t idle_since = 0;
   while (seat.still_mine()) {
     if (turn()) {
+      seat.note_work();
       idle_since = 0;
       if (packets_ < until && in_.waiting(slot_.from_switch.in_produced).value_or(0) != 0) continue;
     }
@@ -56,7 +60,10 @@ bool NfLoop::idle_with_baton(BatonSeat& seat, uint64_t& idle_since) {
     return true;
   }
   const uint64_t now = tsc_now().n;
-  if (idle_since == 0) idle_since = now;
+  if (idle_since == 0) {
+    idle_since = now;
+    seat.note_idle(now);
+  }
   if (now - idle_since < env_.control.header().baton_idle_cycles) {
     _mm_pause();
     return true;

@@ -10,12 +10,15 @@ namespace mayfly {
 class BatonSeat {
  public:
   BatonSeat(const ControlView& control, uint32_t core, SlotId self)
-      : control_(control), core_(control.core(core)), self_(raw(self)) {}
+      : control_(control), core_(&control.core(core)), self_(raw(self)) {}
+
+  // From now on, this core's. The caller owns no baton.
+  void sit_at(uint32_t core) { core_ = &control_.core(core); }
 
   // Is the baton ours? Looks at the head; only then may the others be called.
   bool mine();
   // Has the head stayed as it was since then? (Not: revoked.)
-  bool still_mine() const { return core_.head.load(std::memory_order_relaxed) == head_.word; }
+  bool still_mine() const { return core_->head.load(std::memory_order_relaxed) == head_.word; }
 
   enum class Passed : uint8_t {
     nobody,  // nobody waits: it is still ours
@@ -26,7 +29,16 @@ class BatonSeat {
   Passed pass();
 
   // For people: more work came while nobody waited, so that no switch was needed.
-  void count_kept() { count(core_.kept); }
+  void count_kept() { count(core_->kept); }
+
+  // For the balance between cores: the holder has nothing to do since `tsc`; it, or one after it, has.
+  void note_idle(uint64_t tsc) {
+    if (core_->idle_since.load(std::memory_order_relaxed) == 0)
+      core_->idle_since.store(tsc, std::memory_order_relaxed);
+  }
+  void note_work() {
+    if (core_->idle_since.load(std::memory_order_relaxed) != 0) end_idle();
+  }
 
   // Gives it to the vSwitch. False: it was revoked. Afterwards the caller must look whether there
   // is work meanwhile, and then unpark() or sleep.
@@ -39,6 +51,7 @@ class BatonSeat {
   // The first that waits, or kNobody; `index` is moved past it.
   uint32_t next(uint32_t& index) const;
   bool exchange(BatonHead to);
+  void end_idle();
   void wake(uint32_t slot) const;
   // Holders alone write the counters, one at a time.
   static void count(std::atomic<uint64_t>& counter) {
@@ -46,7 +59,7 @@ class BatonSeat {
   }
 
   ControlView control_;
-  CoreBaton& core_;
+  CoreBaton* core_;
   uint32_t self_;
   BatonHead head_;
 };

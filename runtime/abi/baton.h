@@ -64,6 +64,8 @@ struct CoreBaton {
   alignas(kCacheLineBytes) std::atomic<uint64_t> handovers;
   std::atomic<uint64_t> kept;   // the next was the holder itself: no switch
   std::atomic<uint64_t> parks;
+  std::atomic<uint64_t> idle_cycles;  // how long nobody had anything to do, ...
+  std::atomic<uint64_t> idle_since;   // ... and since when (TSC) nobody has; 0: somebody works
   alignas(kCacheLineBytes) std::atomic<uint32_t> entries[kReadyEntries];
 
   std::atomic<uint32_t>& entry(uint32_t index) { return entries[index % kReadyEntries]; }

@@ -64,7 +64,8 @@ void fields(auto& f, Is<TenantConfig> auto& x) {
   f("name", x.name), f("key", x.key), f("chain", x.chain), f("nfs", x.nfs), f("line", x.line);
 }
 void fields(auto& f, Is<BatonConfig> auto& x) {
-  f("budget", x.budget), f("idle", x.idle), f("slice", x.slice), f("eager", x.eager);
+  f("budget", x.budget), f("idle", x.idle), f("slice", x.slice), f("eager", x.eager),
+      f("balance", x.balance), f("restart_after", x.restart_after);
   f("order", x.order);
 }
 void fields(auto& f, Is<Config> auto& x) {

@@ -124,6 +124,8 @@ struct BatonConfig {
   Nanos idle = micros(200);      // a holder without work polls that long, then parks
   Nanos slice = millis(2);       // own CPU time while others wait: then it is revoked
   bool eager = true;             // no waiting for a batch while the core is nearly idle
+  uint32_t restart_after = 50;   // overruns without a pause: then the NF is restarted; 0: never
+  bool balance = true;           // instances move from busy NF cores to idle ones
   BatonOrder order = BatonOrder::fifo;
 };
 

@@ -111,11 +111,14 @@ void read_vswitch(const Value& value, Config& config) {
 }
 
 void read_baton(const Value& value, BatonConfig& baton) {
-  const Map map(value, {"budget", "idle", "slice", "eager"});
+  const Map map(value, {"budget", "idle", "slice", "eager", "balance", "restart_after"});
   if (const Value v = map["budget"]) baton.budget = static_cast<uint32_t>(v.integer(1, 65536));
   if (const Value v = map["idle"]) baton.idle = v.duration(Nanos{0}, seconds(10));
   if (const Value v = map["slice"]) baton.slice = v.duration(micros(100), seconds(10));
   if (const Value v = map["eager"]) baton.eager = v.boolean();
+  if (const Value v = map["restart_after"])
+    baton.restart_after = static_cast<uint32_t>(v.integer(0, 1'000'000));
+  if (const Value v = map["balance"]) baton.balance = v.boolean();
 }
 
 }  // namespace

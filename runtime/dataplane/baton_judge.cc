@@ -1,6 +1,5 @@
 #include "runtime/dataplane/baton_judge.h"
 
-#include <sys/resource.h>
 #include <time.h>
 
 #include <cstdio>
@@ -10,7 +9,6 @@ namespace mayfly {
 namespace {
 
 constexpr auto kForgiveAfter = std::chrono::seconds(1);
-constexpr int kLowestWeight = 19;
 
 // The CPU time of another process; nothing if it is gone.
 std::optional<uint64_t> cpu_ns(int pid) {
@@ -46,7 +44,7 @@ BatonVerdict BatonJudge::look(uint32_t core, const std::optional<BatonSuspect>& 
     return BatonVerdict::wait;
   }
   const auto cpu = cpu_ns(pid);
-  if (!cpu) return BatonVerdict::revoke;
+  if (!cpu || culprits_.contains(pid)) return BatonVerdict::revoke;
   if (it.head != suspect->head) {
     if (!it.head) ++open_cases_;
     it = {suspect->head, *cpu, false};
@@ -61,9 +59,10 @@ BatonVerdict BatonJudge::look(uint32_t core, const std::optional<BatonSuspect>& 
 
 bool BatonJudge::punish(int pid, Time now) {
   Culprit& culprit = culprits_[pid];
-  setpriority(PRIO_PROCESS, static_cast<id_t>(pid), kLowestWeight);
+  if (culprit.strikes == 0) low_weight_.add(pid);
   culprit.last = now;
-  if (++culprit.strikes < kStrikes) return false;
+  ++culprit.strikes;
+  if (config_.restart_after == 0 || culprit.strikes < config_.restart_after) return false;
   culprits_.erase(pid);
   return true;
 }
@@ -74,7 +73,7 @@ void BatonJudge::forgive(Time now) {
       ++it;
       continue;
     }
-    setpriority(PRIO_PROCESS, static_cast<id_t>(it->first), 0);
+    low_weight_.remove(it->first);
     it = culprits_.erase(it);
   }
 }

@@ -5,9 +5,12 @@
 //   it has used `baton.slice` of CPU since it was first suspected      guilty
 //   it does not want to run: blocked in a system call, stopped, gone   guilty at the second look
 //   it wants to run, and somebody else has the core                    not its fault: wait
+//   it has the lowest weight already (see below)                       guilty: on a busy core it may
+//                                                                      never get to run
 //
-// Whoever was found guilty runs on at nice 19 until it has behaved for a second; whoever is found
-// guilty kStrikes times in a row is to be killed, and the pool replaces it.
+// Whoever was found guilty runs on with the lowest weight (scheduler/low_weight.h) until it has behaved
+// for a second; whoever is found guilty `baton.restart_after` times without a pause is to be killed,
+// and the pool replaces it.
 #pragma once
 
 #include <chrono>
@@ -18,6 +21,7 @@
 
 #include "runtime/config/config.h"
 #include "runtime/vswitch/vswitch.h"
+#include "scheduler/low_weight.h"
 
 namespace mayfly {
 
@@ -26,7 +30,8 @@ enum class BatonVerdict : uint8_t { wait, revoke };
 class BatonJudge {
  public:
   using Time = std::chrono::steady_clock::time_point;
-  BatonJudge(const BatonConfig& config, size_t core_count) : config_(config), cases_(core_count) {}
+  BatonJudge(const BatonConfig& config, size_t core_count, LowWeight& low_weight)
+      : config_(config), cases_(core_count), low_weight_(low_weight) {}
 
   // `suspect`: whom the vSwitch suspects on this core now, if anybody.
   BatonVerdict look(uint32_t core, const std::optional<BatonSuspect>& suspect, int pid, Time now);
@@ -34,7 +39,7 @@ class BatonJudge {
   bool punish(int pid, Time now);
   bool busy() const { return open_cases_ != 0; }  // look again within a millisecond
 
-  static constexpr uint32_t kStrikes = 50;
+  uint32_t in_low_weight() const { return static_cast<uint32_t>(culprits_.size()); }
 
  private:
   struct Case {
@@ -50,6 +55,7 @@ class BatonJudge {
 
   const BatonConfig& config_;
   std::vector<Case> cases_;
+  LowWeight& low_weight_;
   uint32_t open_cases_ = 0;
   std::unordered_map<int, Culprit> culprits_;  // by pid; few
 };

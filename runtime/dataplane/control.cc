@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <poll.h>
+#include <sched.h>
 #include <signal.h>
 #include <sys/mman.h>
 #include <sys/signalfd.h>
@@ -41,7 +42,8 @@ Control::Control(const Setup& setup)
                          setup.control,
                          setup.waker}),
       tenant_table_(*setup.bind),
-      judge_(config_.baton, config_.nf_cores.size()),
+      low_weight_(config_.name),
+      judge_(config_.baton, config_.nf_cores.size(), low_weight_),
       wake_(wake_settings_of(config_)) {
   delays_.resize(vswitch_.core_count());
   delays_now_.resize(vswitch_.core_count());
@@ -233,12 +235,59 @@ void Control::judge_owners() {
     if (verdict == BatonVerdict::wait) continue;
     bool revoked = false;
     on_lcore([&] { revoked = vswitch_.revoke_baton(*suspect, tsc_now()); });
-    if (revoked && pid != 0 && judge_.punish(pid, Clock::now())) zygotes_.kill(suspect->owner);
+    if (revoked && pid != 0) punish(suspect->owner, pid);
   }
+}
+
+// It may be too often.
+void Control::punish(SlotId slot, int pid) {
+  const bool first = judge_.in_low_weight() == 0;
+  const bool too_often = judge_.punish(pid, Clock::now());
+  if (first && !low_weight_.excuse().empty() && !std::exchange(told_of_nice_, true))
+    notice(absl::StrCat("NFs that overrun their slice get nice 19: ", low_weight_.excuse()));
+  if (!too_often) return;
+  ++restarts_;
+  notice(absl::StrCat("nf '", config_.nfs[index(zygotes_.nf_of(slot))].name, "' instance ",
+                      raw(slot), " (pid ", pid, ") overran its slice ",
+                      config_.baton.restart_after, " times without a pause and is restarted"));
+  zygotes_.kill(slot);
+}
+
+// Dispatch `baton`, several NF cores.
+void Control::balance_cores() {
+  if (Clock::now() < next_balance_) return;
+  next_balance_ = Clock::now() + Balancer::kPeriod;
+  std::vector<float> loads(vswitch_.core_count());
+  on_lcore([&] {
+    for (uint32_t i = 0; i < loads.size(); ++i) loads[i] = vswitch_.core(i).load;
+  });
+  if (const auto move = balancer_.look(loads)) move_instances(*move);
+}
+
+void Control::move_instances(const Balancer::Move& move) {
+  SlotId active[64];
+  uint32_t count = 0;
+  on_lcore([&] { count = vswitch_.active_on(move.from, active); });
+  uint32_t wanted = Balancer::count(move, count), moving = 0;
+  cpu_set_t cpus;
+  CPU_ZERO(&cpus);
+  CPU_SET(raw(config_.nf_cores[move.to]), &cpus);
+  for (uint32_t i = 0; i < count && moving < wanted; ++i) {
+    const int pid = zygotes_.pid_of(active[i]);
+    if (pid == 0 || !balancer_.may_move(active[i], Clock::now())) continue;
+    // It does not matter when its queue changes, but where the process is when it is woken from it.
+    if (sched_setaffinity(pid, sizeof cpus, &cpus) != 0) continue;
+    balancer_.moved(active[i], Clock::now());
+    active[moving++] = active[i];
+  }
+  on_lcore([&] {
+    for (uint32_t i = 0; i < moving; ++i) vswitch_.move(active[i], move.to);
+  });
 }
 
 void Control::housekeeping() {
   if (vswitch_.core_count() != 0) judge_owners();
+  if (vswitch_.core_count() > 1 && config_.baton.balance) balance_cores();
   free_quarantined();
   if (phase_ == Phase::open && Clock::now() >= next_second_) on_second();
 }

@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "runtime/api/dataplane_api.h"
+#include "runtime/dataplane/balancer.h"
 #include "runtime/dataplane/baton_judge.h"
 #include "runtime/dataplane/bind_region.h"
 #include "runtime/dataplane/tenant_table.h"
@@ -79,6 +80,9 @@ class Control : public DataplaneApi {
   void on_second();
   void housekeeping();
   void judge_owners();
+  void punish(SlotId slot, int pid);
+  void balance_cores();
+  void move_instances(const Balancer::Move& move);
   void begin_drain();
   void finish();
 
@@ -120,7 +124,12 @@ class Control : public DataplaneApi {
   std::mutex state_;
   Zygotes zygotes_;
   TenantTable tenant_table_;
+  LowWeight low_weight_;
+  bool told_of_nice_ = false;
+  uint64_t restarts_ = 0;  // of NFs that overran too often
   BatonJudge judge_;
+  Balancer balancer_;
+  SteadyTime next_balance_{};
   Phase phase_ = Phase::starting;
   int exit_code_ = 0;
   uint32_t start_target_ = 0;

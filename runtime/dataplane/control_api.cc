@@ -86,7 +86,10 @@ uint32_t Control::live() const {
 json Control::stats_locked(bool last) {
   const Snapshot s = last ? last_snapshot() : snapshot();
   json stats = stats_json(s, latency_, facts(), CpuTimes::now());
-  if (!delays_.empty()) stats["baton"] = baton_json(s, delays_, facts());
+  if (!delays_.empty()) {
+    stats["baton"] = baton_json(s, delays_, facts());
+    stats["overruns"] = {{"low_weight", judge_.in_low_weight()}, {"restarts", restarts_}};
+  }
   stats["interval"] = {{"latency_us", latency_json(interval_, rate_)}};
   if (last) {
     const int64_t unaccounted =

@@ -88,7 +88,8 @@ void take_snapshot(const VSwitch& v, const std::vector<std::unique_ptr<Port>>& p
     s.cores[i] = {shared.handovers.load(std::memory_order_relaxed),
                   shared.kept.load(std::memory_order_relaxed),
                   shared.parks.load(std::memory_order_relaxed), core.revocations, core.nudges,
-                  core.ready_count + core.queue.waiting()};
+                  core.ready_count + core.queue.waiting(), core.load,
+                  v.bound_on(i), core.arrivals};
   }
 }
 
@@ -147,7 +148,8 @@ json baton_json(const Snapshot& s, const std::vector<Histogram>& delays, const R
                      {"handovers", c.handovers},
                      {"handovers_per_s", static_cast<double>(c.handovers) / seconds},
                      {"kept", c.kept}, {"parks", c.parks}, {"revocations", c.revocations},
-                     {"nudges", c.nudges}, {"queue", c.queue},
+                     {"nudges", c.nudges}, {"queue", c.queue}, {"load", c.load},
+                     {"bound", c.bound}, {"arrivals", c.arrivals},
                      {"queue_delay_us", latency_json(delays[i], facts.rate)}});
   }
   return cores;

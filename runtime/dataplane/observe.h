@@ -29,6 +29,9 @@ struct Snapshot {
   struct PerCore {  // dispatch `baton`
     uint64_t handovers = 0, kept = 0, parks = 0, revocations = 0, nudges = 0;
     uint32_t queue = 0;
+    float load = 0;
+    uint32_t bound = 0;
+    uint64_t arrivals = 0;
   };
   std::vector<PerCore> cores;
   std::vector<PortCounters> ports;

@@ -48,6 +48,7 @@ Zygotes::Zygotes(const Config& config, Shared shared)
   pids_.resize(slots);
   owners_.resize(slots, kNone<NfId>);
   cores_.resize(slots);
+  on_core_.assign(config.nfs.size(), std::vector<uint32_t>(config.nf_cores.size()));
   for (uint32_t s = slots; s-- > 0;) free_slots_.push_back(SlotId{s});
 }
 
@@ -116,15 +117,18 @@ uint32_t Zygotes::fork(NfId nf, uint32_t count) {
   uint32_t asked = 0;
   while (asked < count) {
     ZygoteMessage message{.op = ZygoteOp::fork};
-    const auto core = static_cast<uint32_t>(next_core_++ % config_.nf_cores.size());
+    const uint32_t core = emptiest_core(nf);
     message.core = raw(config_.nf_cores[core]);
+    const auto cores = static_cast<uint32_t>(config_.nf_cores.size());
+    const uint32_t batch = std::min(kForkBatchMax, (count - asked + cores - 1) / cores);
     std::vector<int> fds;
-    while (message.count < kForkBatchMax && asked + message.count < count) {
+    while (message.count < batch) {
       const SlotId slot = free_slots_.back();
       int wake_fd = -1;
       if (!prepare(slot, core, wake_fd)) break;
       free_slots_.pop_back();
       owners_[index(slot)] = nf;
+      ++on_core_[index(nf)][core];
       message.slots[message.count++] = raw(slot);
       if (wake_fd >= 0) fds.push_back(wake_fd);
     }
@@ -136,6 +140,12 @@ uint32_t Zygotes::fork(NfId nf, uint32_t count) {
   }
   link.outstanding += asked;
   return asked;
+}
+
+// Of those of the NF's instances. (Where the vSwitch has moved some, it makes good itself.)
+uint32_t Zygotes::emptiest_core(NfId nf) const {
+  const auto& counts = on_core_[index(nf)];
+  return static_cast<uint32_t>(std::min_element(counts.begin(), counts.end()) - counts.begin());
 }
 
 void Zygotes::kill(SlotId slot) {
@@ -295,6 +305,7 @@ bool Zygotes::process_gone(int pid) {
 }
 
 void Zygotes::release(SlotId slot) {
+  --on_core_[index(owners_[index(slot)])][cores_[index(slot)]];
   pids_[index(slot)] = 0;
   owners_[index(slot)] = kNone<NfId>;
   free_slots_.push_back(slot);

@@ -88,6 +88,7 @@ class Zygotes {
   bool owns(NfId nf, SlotId slot) const;
   bool prepare(SlotId slot, uint32_t core, int& wake_fd);
   bool send(NfId nf, const ZygoteMessage& message, std::span<const int> fds);
+  uint32_t emptiest_core(NfId nf) const;
   static bool process_gone(int pid);
 
   const Config& config_;
@@ -100,7 +101,7 @@ class Zygotes {
   std::vector<Events::Death> orphans_;  // of a zygote that ended: not known to be gone yet
   std::vector<std::pair<SlotId, int>> kills_;  // not sent yet
   std::string pending_notice_;
-  size_t next_core_ = 0;
+  std::vector<std::vector<uint32_t>> on_core_;  // by NF and core: slots in use
 };
 
 }  // namespace mayfly

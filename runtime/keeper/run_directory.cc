@@ -19,6 +19,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
+#include "scheduler/low_weight.h"
 
 namespace mayfly {
 namespace {
@@ -146,6 +147,7 @@ void remove_dpdk_leftovers(const std::string& name) {
 // For who holds its lock; the lock file goes last, it is what protects the rest.
 void remove_run(const std::string& name, const std::string& path) {
   remove_dpdk_leftovers(name);
+  LowWeight::remove_group(name);
   remove_contents(path, true);
   std::error_code ignored;
   fs::remove(path + "/lock", ignored);
@@ -256,6 +258,7 @@ absl::StatusOr<RunDirectory> RunDirectory::acquire(const std::string& name) {
     await_old_dataplane(absl::StrCat(path, "/dataplane"));
     remove_contents(path, true);
     remove_dpdk_leftovers(name);
+    LowWeight::remove_group(name);
     clear_dead_runs(name);
     return run;
   }

@@ -21,10 +21,9 @@ void VSwitch::join_queue(SlotId slot) {
 
 // If it left something to do when it let go of the baton, it is ready again, at the back.
 void VSwitch::ready_again(SlotId slot) {
-  const Instance& instance = instances_[index(slot)];
-  if (instance.state != InstanceState::bound && instance.state != InstanceState::draining) return;
-  const uint32_t consumed = instance.slot->from_nf.in_consumed.load(std::memory_order_acquire);
-  if (instance.in_produced != consumed || has_errand(slot)) call_ready(slot);
+  const InstanceState state = instances_[index(slot)].state;
+  if (state != InstanceState::bound && state != InstanceState::draining) return;
+  if (has_packets(slot) || has_errand(slot)) call_ready(slot);
 }
 
 // A tick that is due, or a configuration that it has not taken over.
@@ -68,6 +67,7 @@ void VSwitch::deal(Cycles now) {
   for (auto& core : cores_) {
     notify(core->queue.grant([&](SlotId s, Cycles at) { on_turn(*core, s, at, now); }));
     watch_owner(*core, now);
+    sample_load(*core, now);
   }
 }
 
@@ -94,6 +94,9 @@ void VSwitch::on_turn(CoreRecord& core, SlotId slot, Cycles pushed, Cycles now) 
   ++wakes_.wakes;
   wakes_.woken_packets += instance.held;
   core.delay.record(now.n - pushed.n);
+  core.delay_cycles += now.n - pushed.n;
+  ++core.delays;
+  core.recent[core.turns++ % core.recent.size()] = slot;
   watch_later(slot, instance, now);
 }
 
@@ -105,7 +108,8 @@ bool VSwitch::fill(CoreRecord& core, Cycles now) {
     core.ready_head = core.ready_head + 1 == slot_count_ ? 0 : core.ready_head + 1;
     --core.ready_count;
     Instance& instance = instances_[index(slot)];
-    if (&core_of(slot) != &core) {  // a process of another core has the slot now
+    // Moved; or a process of another core has the slot now.
+    if (change_core(slot) || &core_of(slot) != &core) {
       join_queue(slot);
       continue;
     }

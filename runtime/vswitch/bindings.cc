@@ -174,8 +174,7 @@ BindingId VSwitch::make_binding(const BindingKey& key, TenantId tenant, const Fl
       queue_vacancy(make_vacancy(b, p, kNone<SlotId>), now_);
       continue;
     }
-    const SlotId slot = nf.idle.back();
-    nf.idle.pop_back();
+    const SlotId slot = take_idle(nf);
     bind_instance(slot, b, p);
     if (nf.idle.size() < config_.nfs[index(chain.nfs[p])].pool.idle) want_attention();
   }

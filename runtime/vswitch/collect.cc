@@ -226,7 +226,7 @@ void VSwitch::leave(BufferId b) {
 void VSwitch::condemn(SlotId slot) {
   Instance& instance = instances_[index(slot)];
   if (instance.state >= InstanceState::dead) return;
-  if (instance.state == InstanceState::idle) std::erase(nfs_[index(instance.nf)].idle, slot);
+  if (instance.state == InstanceState::idle) leave_pool(instance.nf, slot);
   instance.state = InstanceState::dead;
   ++violations_;
   condemned_.push_back(slot);

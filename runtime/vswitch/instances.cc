@@ -19,7 +19,7 @@ void VSwitch::add_idle(NfId nf, std::span<const SlotId> slots) {
     instance.in_ready = in_ready;
     instance.nf = nf;
     instance.state = InstanceState::idle;
-    if (!serve_vacancy(nf, slot)) nfs_[index(nf)].idle.push_back(slot);
+    if (!serve_vacancy(nf, slot)) add_to_pool(nf, slot);
   }
 }
 
@@ -39,6 +39,7 @@ void VSwitch::bind_instance(SlotId slot, BindingId b, uint8_t position) {
   write_binding(instance, BindWrite::bind);
   ++nf.binds;
   ++nf.bound_count;
+  ++core_bound_[instance_core_[index(slot)]];
   if (instance.loaned < nf.blanks) lend_blanks(instance, slot, nf.blanks - instance.loaned);
   if (nf.tick_period.n != 0) timers_.arm(tick_timer(slot), now_ + nf.tick_period);
 }
@@ -52,7 +53,7 @@ void VSwitch::unbind_instance(SlotId slot) {
   instance.state = InstanceState::idle;
   write_binding(instance, BindWrite::unbind);
   ++nf.recycles;
-  if (!serve_vacancy(instance.nf, slot)) nf.idle.push_back(slot);
+  if (!serve_vacancy(instance.nf, slot)) add_to_pool(instance.nf, slot);
 }
 
 void VSwitch::forget_binding(Instance& instance, SlotId slot) {
@@ -61,6 +62,7 @@ void VSwitch::forget_binding(Instance& instance, SlotId slot) {
   instance.binding = kNone<BindingId>;
   drop_blob(std::exchange(instance_blob_[index(slot)], kNone<BlobId>));
   --nfs_[index(instance.nf)].bound_count;
+  --core_bound_[instance_core_[index(slot)]];
 }
 
 // The writer's half of the bind sequence lock (slot.h).
@@ -251,10 +253,9 @@ void VSwitch::on_vacancy_timer(uint32_t vacancy, Cycles now) {
   NfRecord& nf = nfs_[index(chains_[index(binding.chain)].nfs[v.position])];
   queue_vacancy(vacancy, now);
   if (nf.idle.empty()) return;
-  const SlotId slot = nf.idle.back();
-  nf.idle.pop_back();
+  const SlotId slot = take_idle(nf);
   const NfId id = instances_[index(slot)].nf;
-  if (!serve_vacancy(id, slot)) nf.idle.push_back(slot);
+  if (!serve_vacancy(id, slot)) add_to_pool(id, slot);
 }
 
 // ---------------------------------------------------------------------------------------------
@@ -313,7 +314,7 @@ void VSwitch::on_deaths(std::span<const DeathReport> deaths, Cycles now) {
   for (const DeathReport& death : deaths_) {
     Instance& instance = instances_[index(death.slot)];
     if (instance.state == InstanceState::free) continue;
-    if (instance.state == InstanceState::idle) std::erase(nfs_[index(instance.nf)].idle, death.slot);
+    if (instance.state == InstanceState::idle) leave_pool(instance.nf, death.slot);
     instance.state = InstanceState::dying;
   }
   salvage();
@@ -371,9 +372,9 @@ void VSwitch::bury(const DeathReport& death, size_t& salvaged, Cycles now) {
   }
   queue_vacancy(vacancy, now);
   if (!nf.idle.empty()) {
-    const SlotId successor = nf.idle.back();
-    nf.idle.pop_back();
-    if (!serve_vacancy(instances_[index(successor)].nf, successor)) nf.idle.push_back(successor);
+    const SlotId successor = take_idle(nf);
+    const NfId id = instances_[index(successor)].nf;
+    if (!serve_vacancy(id, successor)) add_to_pool(id, successor);
   }
   finish_if_drained(b);
 }

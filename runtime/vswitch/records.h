@@ -16,6 +16,7 @@
 #include "runtime/base/limits.h"
 #include "runtime/base/types.h"
 #include "runtime/config/config.h"
+#include "runtime/vswitch/idle_pool.h"
 #include "scheduler/baton_queue.h"
 #include "scheduler/wake_policy.h"
 
@@ -95,7 +96,7 @@ struct Vacancy {
 
 // What an NF kind of the configuration has, as the vSwitch sees it.
 struct NfRecord {
-  std::vector<SlotId> idle;             // a stack: the last one used is the warmest
+  IdlePool idle;
   std::vector<uint32_t> vacancies;      // a ring buffer of vacancies waiting for an instance
   uint32_t vacancy_head = 0;
   uint32_t vacancy_count = 0;
@@ -109,7 +110,7 @@ struct NfRecord {
 
 // Dispatch `baton`: one NF core.
 struct CoreRecord {
-  explicit CoreRecord(CoreBaton& core) : queue(core) {}
+  explicit CoreRecord(CoreBaton& core) : queue(core) { recent.fill(kNone<SlotId>); }
   BatonQueue queue;                 // what holders see of the order
   std::vector<SlotId> ready;        // behind it: a FIFO, each NF at most once
   uint32_t ready_head = 0, ready_count = 0;
@@ -120,6 +121,14 @@ struct CoreRecord {
   bool reported = false;            // the control thread was asked to judge its owner
   uint64_t revocations = 0, nudges = 0;
   Histogram delay;                  // cycles from joining the queue to having the baton
+  Cycles sampled{0};                // when `load` was sampled last, ...
+  uint64_t idle_cycles = 0;         // ... how long the core had been idle by then, ...
+  uint64_t delay_cycles = 0;        // ... and since: the sum of delays, ...
+  uint32_t delays = 0;              // ... and how many there were
+  float load = 0;                   // placement.cc
+  std::array<SlotId, 64> recent;    // who had the baton last; a ring
+  uint32_t turns = 0;               // its index
+  uint64_t arrivals = 0;            // instances that were moved here
 };
 
 struct TenantRecord {

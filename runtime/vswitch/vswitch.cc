@@ -55,7 +55,7 @@ VSwitch::VSwitch(const Setup& setup)
   binding_of_.reserve(bindings_.size());
   for (size_t i = 0; i < nfs_.size(); ++i) {
     const NfConfig& nf = config_.nfs[i];
-    nfs_[i].idle.reserve(slot_count_);
+    nfs_[i].idle.reserve(static_cast<uint32_t>(config_.nf_cores.size()), slot_count_);
     nfs_[i].vacancies.resize(2 * size_t{slot_count_});
     nfs_[i].blanks = std::min(nf.blank_buffers, kLoanCountMax);
     // One output entry is kept for ask_blanks, one per blank on loan: the output ring can then
@@ -78,6 +78,8 @@ VSwitch::VSwitch(const Setup& setup)
   unused_blobs_.reserve(kBlobCountMax);
   salvaged_.reserve(arena_.buffer_count());
   instance_core_.resize(slot_count_);
+  target_core_.resize(slot_count_);
+  core_bound_.resize(config_.nf_cores.size());
   make_cores();
 }
 

@@ -133,8 +133,14 @@ class VSwitch {
   // Must be told of every death before a slot is used again.
   void on_deaths(std::span<const DeathReport> deaths, Cycles now);
 
+  // Cores. A new process is on this one, an index into cores.nfs.
+  void place(SlotId slot, uint32_t core);
+  uint32_t bound_on(uint32_t core) const { return core_bound_[core]; }
+  // Dispatch `baton`: some of those at work there; and where one is to work when it is ready next.
+  uint32_t active_on(uint32_t core, std::span<SlotId> out) const;
+  void move(SlotId slot, uint32_t core);
+
   // The baton. What revoke_baton() is told is checked: it does nothing if the head has moved.
-  void place(SlotId slot, uint32_t core) { instance_core_[index(slot)] = static_cast<uint8_t>(core); }
   uint32_t core_count() const { return static_cast<uint32_t>(cores_.size()); }
   const CoreRecord& core(uint32_t i) const { return *cores_[i]; }
   std::optional<BatonSuspect> suspect(uint32_t core) const;
@@ -256,6 +262,15 @@ class VSwitch {
   bool is_running(SlotId slot) const;
   void revoke(CoreRecord& core, Cycles now);
 
+  // placement.cc
+  uint32_t best_core() const;
+  SlotId take_idle(NfRecord& nf);
+  void add_to_pool(NfId nf, SlotId slot);
+  void leave_pool(NfId nf, SlotId slot);
+  void sample_load(CoreRecord& core, Cycles now);
+  bool has_packets(SlotId slot) const;
+  bool change_core(SlotId slot);
+
   // collect.cc: what NFs give back
   bool collect(Cycles now);
   uint32_t gather_rung(std::span<SlotId> rung);
@@ -373,7 +388,8 @@ class VSwitch {
   uint32_t rung_head_ = 0, rung_count_ = 0;
   std::vector<uint8_t> in_rung_;
   std::vector<std::unique_ptr<CoreRecord>> cores_;  // dispatch `baton` only
-  std::vector<uint8_t> instance_core_;
+  std::vector<uint8_t> instance_core_, target_core_;  // they differ while a move is under way
+  std::vector<uint32_t> core_bound_;                 // bound instances, by core
 
   // Audit of wakes: NFs that were ready and found awake must have taken those packets soon after.
   struct Audit {

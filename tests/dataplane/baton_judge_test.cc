@@ -13,7 +13,10 @@
 
 #include <cstdio>
 #include <cstring>
+#include <fstream>
 #include <functional>
+#include <iterator>
+#include <string>
 #include <thread>
 
 namespace mayfly {
@@ -68,10 +71,21 @@ void sleep_for_ever() {
 
 class BatonJudgeTest : public testing::Test {
  protected:
+  ~BatonJudgeTest() override { LowWeight::remove_group(name_); }
+
+  const std::string name_ = "judge-test-" + std::to_string(getpid());
   BatonConfig config_;  // a slice of 2 ms
-  BatonJudge judge_{config_, 2};
+  LowWeight low_weight_{name_};
+  BatonJudge judge_{config_, 2, low_weight_};
   BatonSuspect suspect_{0, SlotId{5}, BatonHead::make(1, false, 7)};
 
+  // In the group, or where there can be none, at nice 19.
+  bool has_low_weight(pid_t pid) const {
+    std::ifstream file("/proc/" + std::to_string(pid) + "/cgroup");
+    const std::string groups{std::istreambuf_iterator<char>(file), {}};
+    return groups.find(name_) != std::string::npos ||
+           getpriority(PRIO_PROCESS, static_cast<id_t>(pid)) == 19;
+  }
   BatonVerdict look(pid_t pid) { return judge_.look(0, suspect_, pid, Clock::now()); }
 };
 
@@ -163,19 +177,33 @@ TEST_F(BatonJudgeTest, PunishmentIsALowWeightUntilItBehaves) {
   const Child child(sleep_for_ever);
   const auto now = Clock::now();
   EXPECT_FALSE(judge_.punish(child.pid, now));
-  EXPECT_EQ(getpriority(PRIO_PROCESS, static_cast<id_t>(child.pid)), 19);
+  EXPECT_TRUE(has_low_weight(child.pid));
+  EXPECT_EQ(judge_.in_low_weight(), 1u);
   judge_.look(0, std::nullopt, 0, now + milliseconds(900));
-  EXPECT_EQ(getpriority(PRIO_PROCESS, static_cast<id_t>(child.pid)), 19);
+  EXPECT_TRUE(has_low_weight(child.pid));
   judge_.look(0, std::nullopt, 0, now + milliseconds(1100));
-  EXPECT_EQ(getpriority(PRIO_PROCESS, static_cast<id_t>(child.pid)), 0);
+  EXPECT_FALSE(has_low_weight(child.pid));
+  EXPECT_EQ(judge_.in_low_weight(), 0u);
+}
+
+TEST_F(BatonJudgeTest, ALowWeightIsNoExcuseForHavingNoTime) {
+  const Child child(burn);
+  judge_.punish(child.pid, Clock::now());
+  EXPECT_EQ(look(child.pid), BatonVerdict::revoke) << "at the first look";
 }
 
 TEST_F(BatonJudgeTest, TooManyStrikesAreTheEnd) {
   const Child child(sleep_for_ever);
-  for (uint32_t i = 1; i < BatonJudge::kStrikes; ++i)
+  for (uint32_t i = 1; i < config_.restart_after; ++i)
     ASSERT_FALSE(judge_.punish(child.pid, Clock::now())) << i;
   EXPECT_TRUE(judge_.punish(child.pid, Clock::now()));
   EXPECT_FALSE(judge_.punish(child.pid, Clock::now())) << "counted anew";
+}
+
+TEST_F(BatonJudgeTest, ByPolicyNobodyIsRestarted) {
+  config_.restart_after = 0;
+  const Child child(sleep_for_ever);
+  for (uint32_t i = 0; i < 1000; ++i) ASSERT_FALSE(judge_.punish(child.pid, Clock::now())) << i;
 }
 
 }  // namespace

@@ -408,9 +408,7 @@ TEST_F(BatonTest, ASuccessorOnAnotherCore) {
   const SlotId last = slots[0];  // bound last
   die(last);
   next_slot_ = raw(last);
-  vswitch_->place(last, 1);
-  give(0, 1);
-  seats_[index(last)] = std::make_unique<BatonSeat>(control_, 1, last);
+  give(0, 1, 1);
   next_slot_ = 600;
   fprintf(stderr,"ready %u waiting %u in_ready %d\n", core().ready_count, queue().waiting(), vswitch_->instances()[index(last)].in_ready);
   turn();

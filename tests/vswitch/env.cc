@@ -197,7 +197,7 @@ void VSwitchTest::TearDown() {
   close(attention_fd_);
 }
 
-std::vector<SlotId> VSwitchTest::give(uint32_t nf, uint32_t count) {
+std::vector<SlotId> VSwitchTest::give(uint32_t nf, uint32_t count, uint32_t core) {
   std::vector<SlotId> slots;
   for (uint32_t i = 0; i < count; ++i) {
     const SlotId s{next_slot_++};
@@ -208,8 +208,10 @@ std::vector<SlotId> VSwitchTest::give(uint32_t nf, uint32_t count) {
     const NfEnvironment environment{control_, bind_region_.data(), arena_->buffer(BufferId{0}),
                                     &images_[nf], nfs_[index(s)].get()};
     loops_[index(s)] = std::make_unique<NfLoop>(environment, s, -1);
-    seats_[index(s)] = std::make_unique<BatonSeat>(control_, 0, s);
+    seats_[index(s)] = std::make_unique<BatonSeat>(control_, core, s);
     control_.wake(s).word.store(kAsleep);
+    control_.wake(s).core.store(core);
+    vswitch_->place(s, core);
   }
   vswitch_->add_idle(static_cast<NfId>(nf), slots);
   return slots;

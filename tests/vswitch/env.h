@@ -82,8 +82,8 @@ class VSwitchTest : public testing::Test {
   void start(Config config);
   void TearDown() override;
 
-  // `count` idle processes for NF number `nf`.
-  std::vector<SlotId> give(uint32_t nf, uint32_t count);
+  // `count` idle processes for NF number `nf` on this NF core.
+  std::vector<SlotId> give(uint32_t nf, uint32_t count, uint32_t core = 0);
   // One turn of the vSwitch, then the clock moves by `step`.
   void turn(Nanos step = micros(1));
   // (Under the baton: until it has let go of it.)
