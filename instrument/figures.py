@@ -104,12 +104,13 @@ def _panels(part, axes, metrics, x, by, order, paper):
     return drawn
 
 
-def throughput(points, x, by, paper=()):
-    """Packets and bits a second, side by side."""
+def throughput(points, x, paper=()):
+    """Packets and bits a second, side by side; a line for each packet size, if several."""
     there = [p for p in points if p.saturated]
     if not there and "rate" in r.varying(points):
         return []
     there = there or points
+    by = _by(there, x, ("size", *f.NAMED, *f.X_AXES))
     return by_metric("throughput", f"Throughput, by {r.axis_name(x)}",
                      lambda part: "Packets sent (left), and the bits of their frames without FCS "
                      "(right). " + spoken(part, x, by, MPPS), there, (MPPS, GBPS), x, by, paper)
@@ -154,7 +155,7 @@ def cdf(points):
     if not there:
         return []
     vary = r.varying(there)
-    by = f.pick(vary, ("alternative", "dispatch", "nfs", "rate", "batch", *f.X_AXES, *f.NAMED))
+    by = _by(there, None, ("alternative", "dispatch", "nfs", "rate", "batch", *f.X_AXES, *f.NAMED))
     shown = dict.fromkeys((a for a in vary if a != by), ())
     kept = {a: list(vary[a]) for a in shown}
     while math.prod(len(v) for v in kept.values()) > CDF_PANELS:
@@ -306,7 +307,7 @@ def sweep(points, command=""):
     x = f.pick({a: v for a, v in numeric.items() if a != "rate"}, f.X_AXES)
     result = []
     if x:
-        result += throughput(points, x, _by(points, x, ("size", *f.NAMED, *f.X_AXES)), paper)
+        result += throughput(points, x, paper)
     over = x if x == "nfs" else "rate" if len(numeric.get("rate", ())) >= 4 else x
     if over:
         result += percentiles(points, over)
@@ -318,13 +319,14 @@ def sweep(points, command=""):
 
 
 def _by(points, x, wanted):
+    """The first of the axes `wanted` that varies beside `x`."""
     vary = r.varying(points)
-    return f.pick({a: v for a, v in vary.items() if a != x}, wanted, 2)
+    return next((a for a in wanted if a in vary and a != x), None)
 
 
 def _compared(points, x, paper):
     """Latency of named alternatives in one panel."""
-    by = next((a for a in f.NAMED if a in r.varying(points) and a != x), None)
+    by = _by(points, x, f.NAMED)
     if not by:
         return []
     first = LATENCY["mean" if paper else "p50"]
@@ -345,7 +347,7 @@ def _costs(points, x, paper):
                         "Wake-ups of NF processes, and the packets that each found waiting.",
                         points, WAKES, x, by)
     if x == "nfs":
-        full = [p for p in points if p.saturated] or points
+        full = [p for p in points if p.axes.get("rate") == points[-1].axes.get("rate")]
         result += by_metric("memory", "Memory of an NF",
                             "What the host's available memory lost since before the first NF, "
                             "divided by the NFs.", full, (MEMORY,), x,

@@ -57,7 +57,7 @@ def figure(number, drawn, remake):
     lines = []
     if axes:
         lines.append("Parameters: " + escape(facets.heading(axes)) + "; " + repeats(drawn.points))
-    lines.append("Remake: " + ", then ".join(f"<code>{escape(c)}</code>" for c in remake))
+    lines.append("Remake: " + ", then ".join(map(code, remake)))
     if any(p.flags for p in drawn.points):
         lines.append("Hollow marks: flagged "
                      f"({escape(', '.join(sorted({f for p in drawn.points for f in p.flags})))}).")
@@ -66,6 +66,12 @@ def figure(number, drawn, remake):
             f"{escape(drawn.title)}.</b> {escape(drawn.text)}"
             + "".join(f"<p class=\"meta\">{line}</p>" for line in lines)
             + "</figcaption>\n</figure>")
+
+
+def code(command):
+    """A command whose words are not broken at their hyphens."""
+    words = (f"<span>{escape(w)}</span>" if len(w) < 30 else escape(w) for w in command.split(" "))
+    return f"<code>{' '.join(words)}</code>"
 
 
 def repeats(points):
@@ -131,13 +137,16 @@ def _row(point, vary, columns):
     return "".join(cells)
 
 
-def missing(found):
-    """What was refused or failed, and why."""
+def missing(found, points):
+    """What was refused or failed, and why; named by what varies among all."""
     if not found:
         return ""
-    items = "".join(f"<li>{escape(facets.heading(axes) or 'a point')}: {escape(kind)}"
-                    f"{escape(f': {reason}') if reason else ''}</li>"
-                    for axes, kind, reason in found)
+    vary = r.varying([*points, *(r.Point(axes, []) for axes, _, _ in found)])
+    found = sorted(found, key=lambda one: [r.sort_key(a, one[0].get(a)) for a in vary])
+    items = "".join(
+        f"<li>{escape(facets.heading({a: axes[a] for a in vary if a in axes}) or 'the point')}: "
+        f"{escape(kind)}{escape(f': {reason}') if reason else ''}</li>"
+        for axes, kind, reason in found)
     return (f"<h2 id=\"missing\">What could not be measured</h2>\n<ul class=\"notes\">{items}</ul>")
 
 

@@ -123,6 +123,8 @@ class Browser:
             file.write(base64.b64decode(data["data"]))
 
     def pdf(self, path):
+        """The page as it would be printed."""
+        self.call("Emulation.setEmulatedMedia", media="print")
         data = self.call("Page.printToPDF", printBackground=True, preferCSSPageSize=True)
         with open(path, "wb") as file:
             file.write(base64.b64decode(data["data"]))
