@@ -155,7 +155,7 @@ def paper(marks):
     if not marks:
         return ""
     source, host, note, values = printed.table()
-    lines = "".join(f"<tr><td class=\"w\">{escape(a)}</td><td>{n}</td><td>{escape(s)}</td>"
+    lines = "".join(f"<tr><td class=\"w\">{escape(a)}</td><td>{n:,}</td><td>{escape(s)}</td>"
                     f"<td class=\"w\">{escape(w)}</td><td>{escape(t)}</td></tr>"
                     for a, n, s, w, t in values)
     return (f"<h2 id=\"paper\">The paper's printed values</h2>\n<p class=\"meta\">{escape(source)}. "

@@ -105,7 +105,7 @@ class Page(unittest.TestCase):
             for figure in found:
                 self.assertGreater(figure["width"], 500, figure)
                 self.assertGreater(figure["height"], 150, figure)
-                self.assertGreater(figure["shapes"], 5, figure)
+                self.assertGreater(figure["shapes"], 2, figure)
                 self.assertEqual((figure["outside"], figure["over"], figure["empty"]), ([], [], 0),
                                  f"{name} {figure['id']}")
 
