@@ -57,7 +57,7 @@ class Control : public DataplaneApi {
   nlohmann::json wake() override;
   absl::Status set_wake(const WakeChange& change) override;
   absl::StatusOr<nlohmann::json> begin_window() override;
-  absl::StatusOr<nlohmann::json> window() override;
+  absl::StatusOr<nlohmann::json> window(bool buckets) override;
 
  private:
   enum class Phase { starting, open, draining, done };
