@@ -133,8 +133,8 @@ def drawn(points, rows):
         + figures.spoken(part, X, name, MPPS), full, (MPPS,), X, name)
     result += figures.by_metric(
         "latency", "Latency at shares of each one's own saturation",
-        lambda part: "From the moment a packet was due until it came back. 99th percentile: "
-        + figures.spoken(part, X, name, P99), below, (P50, P99), X, name)
+        lambda part: "From the moment a packet was due until it came back. "
+        + figures.spoken(part, X, name, P99, "99th percentile: "), below, (P50, P99), X, name)
     result += figures.by_metric(
         "cpu", "CPU time of a packet",
         "All cores that work on packets, source included, by packets that came back. What polls "

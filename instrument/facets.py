@@ -50,6 +50,12 @@ def pick(vary, wanted, least=2):
     return None
 
 
+def beside(points, x, wanted):
+    """The first of the axes `wanted` that varies beside `x`."""
+    vary = r.varying(points)
+    return next((a for a in wanted if a in vary and a != x), None)
+
+
 def where(points, axes):
     """Those of `points` that have the values of `axes`."""
     return [p for p in points if all(str(p.axes.get(a)) == str(v) for a, v in axes.items())]
@@ -165,13 +171,18 @@ def style(axis, values, value):
     return f"o{ramp}", svg.SHAPES[index % len(svg.SHAPES)]
 
 
+def written(metric, value):
+    """A value with its spread and unit: 4.90 ± 0.05 Mpps."""
+    text, spread, unit = metric.label.pair(value.median, value.mad)
+    return f"{text}{f' ± {spread}' if spread else ''} {unit or metric.title}"
+
+
 def tip(point, metric, value, vary):
     """What hovering over a point tells: its values of the axes `vary`, and the metric's."""
     flags = f"; flagged: {', '.join(point.flags)}" if point.flags else ""
     name = f"{metric.name}: " if metric.name else ""
     place = heading({a: point.axes[a] for a in vary if a in point.axes})
-    return (f"{place}: {name}{metric.label.measured(value.median)} "
-            f"± {metric.label(value.mad)} "
+    return (f"{place}: {name}{written(metric, value)} "
             f"({len(value.values)} of {len(point.rows)} windows{flags})")
 
 

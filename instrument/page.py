@@ -92,7 +92,8 @@ def table(points):
     """Every point with its medians and MADs; flagged ones carry a dagger."""
     vary = list(r.varying(points))
     columns = [c for c in COLUMNS if any(p.value(c[1]) for p in points)]
-    head = "".join(f"<th{' class=w' if a in facets.NAMED else ''}>{escape(SHORT.get(a) or r.axis_name(a))}</th>"
+    head = "".join(f"<th{' class=w' if a in facets.NAMED else ''}>"
+                   f"{escape(SHORT.get(a) or r.axis_name(a))}</th>"
                    for a in vary)
     head += "<th>n</th>" + "".join(f"<th>{escape(c[0])}</th>" for c in columns)
     body, last = [], None
@@ -158,7 +159,8 @@ def paper(marks):
     lines = "".join(f"<tr><td class=\"w\">{escape(a)}</td><td>{n:,}</td><td>{escape(s)}</td>"
                     f"<td class=\"w\">{escape(w)}</td><td>{escape(t)}</td></tr>"
                     for a, n, s, w, t in values)
-    return (f"<h2 id=\"paper\">The paper's printed values</h2>\n<p class=\"meta\">{escape(source)}. "
+    return ("<h2 id=\"paper\">The paper's printed values</h2>\n"
+            f"<p class=\"meta\">{escape(source)}. "
             f"Host: {escape(host)}. {escape(note)}.</p>\n<table>\n<thead><tr>"
             "<th class=\"w\">architecture</th><th>NFs</th><th>size</th><th class=\"w\">what</th>"
             f"<th>printed</th></tr></thead>\n<tbody>{lines}</tbody>\n</table>")
