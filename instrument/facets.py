@@ -5,6 +5,7 @@ One axis goes along x, one becomes the lines of a panel, and the others make pan
 more figures."""
 import dataclasses
 import itertools
+import math
 
 import panels
 import rows as r
@@ -80,6 +81,19 @@ def facets(points, along):
         axes = dict(zip(others, values))
         if chosen := where(points, axes):
             yield axes, chosen
+
+
+def thinned(points, along, most):
+    """(points, whether some were left out): so few values of the axes but `along`, evenly spaced,
+    that they make at most `most` panels."""
+    vary = {a: v for a, v in r.varying(points).items() if a not in along}
+    kept = {a: list(v) for a, v in vary.items()}
+    while math.prod(map(len, kept.values())) > most:
+        longest = max(kept, key=lambda a: len(kept[a]))
+        kept[longest] = thin(kept[longest], len(kept[longest]) - 1)
+    texts = {a: set(map(str, v)) for a, v in kept.items()}
+    chosen = [p for p in points if all(str(p.axes.get(a)) in t for a, t in texts.items())]
+    return chosen, len(chosen) < len(points)
 
 
 def split(points, along, most=PANELS_MAX):

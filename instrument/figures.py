@@ -15,6 +15,8 @@ import stats
 from facets import Metric
 
 PERCENTILES = (("p50", "p50"), ("p90", "p90"), ("p99", "p99"), ("p999", "p99.9"), ("max", "max"))
+SOME = " Some combinations only; the table has all."
+FIGURES_MAX = 3  # of a kind
 CDF_PANELS = 4
 CDF_LINES = 5
 
@@ -56,14 +58,15 @@ WAKES = (Metric("wakes.per_s", "wakes/s", scales.count, True, name="Wakes"),
 MEMORY = Metric("memory.per_nf_kib", "KiB", scales.plain, name="Memory per NF")
 
 
-def _figures(key, title, text, parts):
+def _figures(key, title, text, parts, left_out):
     """A Figure for each of `parts` [(fixed axes, panels, columns, points)], numbered from the
     second. `text`: the caption, or a function of the points."""
     result = []
     for axes, drawn, columns, points in parts:
         full = f"{title}: {f.heading(axes)}" if axes else title
         number = f"{key}-{len(result) + 1}" if result else key
-        result.append(Figure(number, full, text(points) if callable(text) else text,
+        caption = (text(points) if callable(text) else text) + SOME * left_out
+        result.append(Figure(number, full, caption,
                              panels.draw(drawn, full, columns), points))
     return result
 
@@ -77,14 +80,16 @@ def by_metric(key, title, text, points, metrics, x, by, paper=()):
     order = r.varying(points).get(by, [])
     by = by if order else None
     parts = []
-    for axes, part in f.split(points, {x, by}, max(1, f.PANELS_MAX // len(metrics))):
+    rows_max = max(1, f.PANELS_MAX // len(metrics))
+    points, left_out = f.thinned(points, {x, by}, FIGURES_MAX * rows_max)
+    for axes, part in f.split(points, {x, by}, rows_max):
         if by and x not in r.varying(part):
             drawn = _named(part, {x, by}, metrics, by, order)
         else:
             drawn = _panels(part, axes, metrics, x, by, order, paper)
         parts.append((axes, drawn, len(metrics) if len(metrics) > 1 else
                       f.columns(part, {x, by}), part))
-    return _figures(key, title, text, parts)
+    return _figures(key, title, text, parts, left_out)
 
 
 def _panels(part, axes, metrics, x, by, order, paper):
@@ -136,6 +141,7 @@ def percentiles(points, x):
         return []
     scale_of = Metric("", "latency", scales.micros, True)
     parts = []
+    there, left_out = f.thinned(there, {x}, FIGURES_MAX * f.PANELS_MAX)
     for axes, part in f.split(there, {x}):
         scale, at = f.x_scale(x, part)
         values = [v for v in (p.value(f"latency_us.{k}") for p in part for k, _ in PERCENTILES)
@@ -148,7 +154,7 @@ def percentiles(points, x):
     return _figures("latency", f"Latency percentiles, by {r.axis_name(x)}",
                     lambda part: "From the moment a packet was due until it left. "
                     + spoken(part, x, None, Metric("latency_us.p99", "", scales.micros),
-                             "p99: "), parts)
+                             "p99: "), parts, left_out)
 
 
 def _percentile_lines(points, at):
@@ -171,18 +177,12 @@ def cdf(points):
     vary = r.varying(there)
     by = f.beside(there, None, ("alternative", "dispatch", "nfs", "rate", "batch", *f.X_AXES,
                                 *f.NAMED))
-    shown = dict.fromkeys((a for a in vary if a != by), ())
-    kept = {a: list(vary[a]) for a in shown}
-    while math.prod(len(v) for v in kept.values()) > CDF_PANELS:
-        longest = max(kept, key=lambda a: len(kept[a]))
-        kept[longest] = f.thin(kept[longest], len(kept[longest]) - 1)
-    there = [p for p in there if all(str(p.axes.get(a)) in map(str, v) for a, v in kept.items())]
-    left_out = any(len(kept[a]) < len(vary[a]) for a in kept)
+    there, left_out = f.thinned(there, {by}, CDF_PANELS)
     order = f.thin(r.varying(there).get(by, [None]), CDF_LINES)
     drawn = _cdf_panels(there, by, order)
     text = ("The share of packets at or below a latency, in nines: every step up is ten times "
             "rarer. All repeats together."
-            + (" Some combinations only; rows.jsonl has all." if left_out else ""))
+            + SOME * left_out)
     title = "Latency distribution" + (f", by {r.axis_name(by)}" if by else "")
     return [Figure("cdf", title, text, panels.draw(drawn, title), there)]
 
@@ -247,6 +247,7 @@ def heat(key, title, text, points, metric, x="batch", y="aging", least=True):
     if x not in vary or y not in vary:
         return []
     parts = []
+    there, left_out = f.thinned(there, {x, y}, FIGURES_MAX * f.PANELS_MAX)
     for axes, part in f.split(there, {x, y}):
         medians = [p.value(metric.take).median for p in part]
         low, high = _span(medians, metric)
@@ -254,7 +255,7 @@ def heat(key, title, text, points, metric, x="batch", y="aging", least=True):
                              _cells(chosen, metric, x, y, low, high, least))
                  for more, chosen in f.facets(part, {x, y})]
         parts.append((axes, drawn, 2, part))
-    return _figures(key, title, text, parts)
+    return _figures(key, title, text, parts, left_out)
 
 
 def _band(axis, points):

@@ -83,6 +83,16 @@ class Report(Folder):
                             self.assertTrue(-1 <= float(e.get("x")) <= width + 1, e.attrib)
                             self.assertTrue(-1 <= float(e.get("y")) <= height + 1, e.attrib)
 
+    def test_a_large_grid_has_a_report_of_bounded_size(self):
+        rows = []
+        for seed, nfs in enumerate((10, 100, 1000)):
+            rows += [row | {"point": row["point"] | {"nfs": nfs}}
+                     for row in synthetic_rows.preset("wake", seed)]
+        drawn = sweep_figures.drawn(r.points_of(rows))
+        self.assertLess(len(drawn), 40)
+        self.assertTrue(any(f.text.endswith("Some combinations only; the table has all.")
+                            for f in drawn))
+
     def test_a_figure_shows_every_point_it_has(self):
         points = r.points_of(synthetic_rows.preset("density"))
         drawn = sweep_figures.drawn(points)[0]
