@@ -254,7 +254,8 @@ bool VSwitch::is_drained(const ChainBinding& binding) const {
   for (uint8_t p = 0; p < binding.length; ++p) {
     const uint32_t place = binding.places[p];
     if (place & kVacantBit) {
-      if (vacancies_[place & ~kVacantBit].count != 0) return false;
+      const Vacancy& v = vacancies_[place & ~kVacantBit];
+      if (v.count != 0 || v.gate != 0) return false;  // a gate: those before it have not drained
     } else if (instances_[place].held != 0) {
       return false;
     }
@@ -272,37 +273,55 @@ void VSwitch::finish_if_drained(BindingId b) {
     else unbind_instance(SlotId{place});
   }
   binding.length = 0;
-  if (binding.successor != kNone<BindingId>) open_gate(binding.successor);
+  leave_gate(binding);
   if (binding.flow_count == 0) free_binding(b);
 }
 
 // Keeps order when a flow moves from one binding to another: the new one takes packets only into
-// its first place's backlog until the old one is drained.
+// its first place's backlog until the old one is drained. But for kGatePatience at most: an NF of
+// the old one that hangs must not hold up its tenant's next ones for ever.
 void VSwitch::gate(BindingId b, BindingId predecessor) {
   ChainBinding& old = bindings_[index(predecessor)];
   ChainBinding& binding = bindings_[index(b)];
   if (b == predecessor || old.state != BindingState::retiring || binding.length == 0 ||
-      old.successor != kNone<BindingId>)
+      old.gate != 0)
     return;
-  const uint32_t place = binding.places[0];
-  if (place & kVacantBit) {
-    vacancies_[place & ~kVacantBit].gated = true;
-  } else {
+  uint32_t vacancy = binding.places[0] & ~kVacantBit;
+  if ((binding.places[0] & kVacantBit) == 0) {
     // Held packets: it serves other flows already, whose order is not this one's.
-    if (instances_[place].held != 0 || free_vacancies_.size() <= slot_count_) return;
-    vacancies_[make_vacancy(b, 0, SlotId{place})].gated = true;
+    const SlotId slot{binding.places[0]};
+    if (instances_[index(slot)].held != 0 || free_vacancies_.size() <= slot_count_) return;
+    vacancy = make_vacancy(b, 0, slot);
   }
-  old.successor = b;
+  Vacancy& v = vacancies_[vacancy];
+  if (v.gate == 0) {
+    v.gate = ++gate_count_;
+    timers_.arm(gate_timer(vacancy), now_ + rate_.cycles(kGatePatience));
+  }
+  ++v.predecessors;
+  old.gate = v.gate;
+  old.gated_vacancy = vacancy;
 }
 
-void VSwitch::open_gate(BindingId b) {
-  const ChainBinding& binding = bindings_[index(b)];
-  if (binding.length == 0 || (binding.places[0] & kVacantBit) == 0) return;
-  const uint32_t vacancy = binding.places[0] & ~kVacantBit;
+// One predecessor less. The vacancy may be another's by now, or have another gate: the number tells.
+void VSwitch::leave_gate(ChainBinding& drained) {
+  const uint64_t gate = std::exchange(drained.gate, 0);
+  Vacancy& v = vacancies_[drained.gated_vacancy];
+  if (gate != 0 && v.gate == gate && --v.predecessors == 0) open_gate(drained.gated_vacancy);
+}
+
+void VSwitch::open_gate(uint32_t vacancy) {
   Vacancy& v = vacancies_[vacancy];
-  if (v.binding != b || !v.gated) return;
-  v.gated = false;
-  if (v.reserved != kNone<SlotId>) fulfil(vacancy, v.reserved);
+  v.gate = 0;
+  v.predecessors = 0;
+  timers_.cancel(gate_timer(vacancy));
+  if (v.reserved != kNone<SlotId>) return fulfil(vacancy, v.reserved);
+  finish_if_drained(v.binding);
+}
+
+void VSwitch::on_gate_timer(uint32_t vacancy) {
+  ++overdue_gates_;
+  open_gate(vacancy);
 }
 
 void VSwitch::free_binding(BindingId b) {

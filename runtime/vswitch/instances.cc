@@ -172,7 +172,7 @@ bool VSwitch::serve_vacancy(NfId id, SlotId slot) {
     }
     Vacancy& v = vacancies_[vacancy];
     bind_instance(slot, v.binding, v.position);
-    if (!v.gated) {
+    if (v.gate == 0) {
       fulfil(vacancy, slot);
     } else {
       v.reserved = slot;
@@ -205,6 +205,8 @@ void VSwitch::fulfil(uint32_t vacancy, SlotId slot) {
 void VSwitch::remove_vacancy(uint32_t vacancy) {
   Vacancy& v = vacancies_[vacancy];
   timers_.cancel(vacancy_timer(vacancy));
+  timers_.cancel(gate_timer(vacancy));
+  v.gate = 0;
   if (v.reserved != kNone<SlotId> &&
       bindings_[index(v.binding)].places[v.position] == (kVacantBit | vacancy))
     unbind_instance(v.reserved);

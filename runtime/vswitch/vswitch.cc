@@ -36,7 +36,7 @@ VSwitch::VSwitch(const Setup& setup)
       flows_(config_.flow_count_max, fresh_secret()),
       fragments_(kFragmentCount),
       flow_timers_(config_.flow_count_max, rate_.cycles(millis(1)), clock_()),
-      timers_(4 * slot_count_, rate_.cycles(micros(2)), clock_()),
+      timers_(6 * slot_count_, rate_.cycles(micros(2)), clock_()),
       instances_(slot_count_),
       bindings_(2 * size_t{slot_count_}),
       binding_keys_(bindings_.size()),
@@ -353,6 +353,7 @@ void VSwitch::flush() {
 // At most kTimerBudget units of work on each wheel.
 void VSwitch::advance_timers(Cycles now) {
   timers_.advance(now, kTimerBudget, [&](uint32_t timer) {
+    if (timer >= 4 * slot_count_) return on_gate_timer(timer - 4 * slot_count_);
     if (timer >= 2 * slot_count_) return on_vacancy_timer(timer - 2 * slot_count_, now);
     const SlotId slot{timer % slot_count_};
     Instance& instance = instances_[index(slot)];

@@ -168,6 +168,8 @@ class VSwitch {
   uint64_t violations() const { return violations_; }
   // What came through a shared ring in nobody's name, or was scribbled there.
   uint64_t strays() const { return strays_ + shared_ring_.scribbled(); }
+  // Bindings that took over before the one before them had drained: kGatePatience was over.
+  uint64_t overdue_gates() const { return overdue_gates_; }
 
  private:
   struct Hop {
@@ -189,6 +191,7 @@ class VSwitch {
   static constexpr uint32_t kAuditDepth = 1024;
   static constexpr Nanos kLongTurn = micros(500);
   static constexpr Nanos kVacancyPatience = seconds(1);
+  static constexpr Nanos kGatePatience = seconds(1);
   static constexpr Nanos kFragmentLife = seconds(30);
   static constexpr Nanos kAuditDelay = millis(10);
   static constexpr Nanos kAuditConfirm = seconds(1);
@@ -251,7 +254,9 @@ class VSwitch {
   void close_flow(FlowEntry& entry, FlowId flow, const FlowConfig& rule, uint8_t flags, Cycles now);
   BindingId binding_to_share(ChainId chain, TenantId tenant, bool& found) const;
   void gate(BindingId b, BindingId predecessor);
-  void open_gate(BindingId b);
+  void leave_gate(ChainBinding& drained);
+  void open_gate(uint32_t vacancy);
+  void on_gate_timer(uint32_t vacancy);
   void release(BindingId b);
   void finish_if_drained(BindingId b);
   bool is_drained(const ChainBinding& binding) const;
@@ -284,6 +289,7 @@ class VSwitch {
 
   uint32_t tick_timer(SlotId slot) const { return slot_count_ + raw(slot); }
   uint32_t vacancy_timer(uint32_t vacancy) const { return 2 * slot_count_ + vacancy; }
+  uint32_t gate_timer(uint32_t vacancy) const { return 4 * slot_count_ + vacancy; }
 
   // What it works with.
   const Config& config_;
@@ -303,7 +309,7 @@ class VSwitch {
   FlowTable flows_;
   FragmentTable fragments_;
   TimerWheel flow_timers_;
-  TimerWheel timers_;  // ageing by slot, ticks, vacancies
+  TimerWheel timers_;  // ageing by slot, ticks, vacancies, their gates
   std::vector<Instance> instances_;
   std::vector<ChainBinding> bindings_;
   std::vector<BindingKey> binding_keys_;
@@ -350,6 +356,8 @@ class VSwitch {
   TurnCounters turns_;
   uint64_t violations_ = 0;
   uint64_t strays_ = 0;
+  uint64_t gate_count_ = 0;  // ever made: each has a number of its own
+  uint64_t overdue_gates_ = 0;
   Cycles now_{0};  // of this turn
   Cycles last_turn_{0};
   bool last_worked_ = false;
