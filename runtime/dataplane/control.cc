@@ -41,6 +41,7 @@ Control::Control(const Setup& setup)
                          setup.control,
                          setup.waker}),
       tenant_table_(*setup.bind),
+      attention_(vswitch_.empty_attention()),
       wake_(wake_settings_of(config_)) {
   for (const PortConfig& port : config_.ports) rates_.push_back(port.gen ? port.gen->rate_pps : 0);
 }
@@ -163,17 +164,16 @@ void Control::on_deaths(const std::vector<Zygotes::Events::Death>& deaths) {
 void Control::on_attention() {
   uint64_t count;
   [[maybe_unused]] const ssize_t n = read(attention_fd_, &count, sizeof count);
-  Attention attention;
-  on_lcore([&] { vswitch_.fetch_attention(attention); });
-  for (SlotId slot : attention.condemned) {
+  on_lcore([&] { vswitch_.fetch_attention(attention_); });
+  for (SlotId slot : attention_.condemned) {
     if (zygotes_.pid_of(slot) == 0) continue;  // it has died meanwhile
     notice(absl::StrCat("nf '", config_.nfs[index(zygotes_.nf_of(slot))].name, "' instance ",
                         raw(slot), " (pid ", zygotes_.pid_of(slot),
                         ") broke the packet ABI and is replaced"));
     zygotes_.kill(slot);
   }
-  quarantine(attention.unused);
-  refill(attention);
+  quarantine(attention_.unused);
+  refill(attention_);
   if (phase_ == Phase::draining && vswitch_.drained()) phase_ = Phase::done;
 }
 

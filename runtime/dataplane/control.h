@@ -118,6 +118,7 @@ class Control : public DataplaneApi {
   std::mutex state_;
   Zygotes zygotes_;
   TenantTable tenant_table_;
+  Attention attention_;
   Phase phase_ = Phase::starting;
   int exit_code_ = 0;
   uint32_t start_target_ = 0;

@@ -86,15 +86,14 @@ bool VSwitch::serves(const ChainBinding& binding, TenantId tenant) const {
 BindingId VSwitch::find_or_make(ChainId chain, const InstanceKey& key, const FlowConfig& rule,
                                 TenantId tenant, Drop& why) {
   const BindingKey wanted{chain, key};
-  const auto found = binding_of_.find(wanted);
-  if (found != binding_of_.end()) {
-    const ChainBinding& binding = bindings_[index(found->second)];
-    if (serves(binding, tenant)) return found->second;
+  if (const BindingId* found = binding_of_.find(wanted)) {
+    const ChainBinding& binding = bindings_[index(*found)];
+    if (serves(binding, tenant)) return *found;
     if (binding.tenant != kNone<TenantId>) {  // two rules give one key to two tenants
       why = Drop::no_tenant;
       return kNone<BindingId>;
     }
-    release(found->second);  // nobody's until now
+    release(*found);  // nobody's until now
   }
   return make_binding(wanted, tenant, rule, why);
 }
@@ -166,7 +165,7 @@ BindingId VSwitch::make_binding(const BindingKey& key, TenantId tenant, const Fl
   binding.tenant_counted = tenant != kNone<TenantId>;
   binding.out = rule.out.value_or(kNone<PortId>);
   binding_keys_[index(b)] = key;
-  binding_of_.emplace(key, b);
+  binding_of_.put(key, b);
   if (tenant != kNone<TenantId>) link_tenant(b);
   for (uint8_t p = 0; p < length; ++p) {
     NfRecord& nf = nfs_[index(chain.nfs[p])];
@@ -239,8 +238,8 @@ void VSwitch::release(BindingId b) {
   ChainBinding& binding = bindings_[index(b)];
   MAYFLY_CHECK(binding.state == BindingState::live);
   binding.state = BindingState::retiring;
-  const auto found = binding_of_.find(binding_keys_[index(b)]);
-  if (found != binding_of_.end() && found->second == b) binding_of_.erase(found);
+  const BindingId* found = binding_of_.find(binding_keys_[index(b)]);
+  if (found != nullptr && *found == b) binding_of_.erase(binding_keys_[index(b)]);
   if (binding.tenant != kNone<TenantId>) unlink_tenant(b);
   for (uint8_t p = 0; p < binding.length; ++p) {
     if (binding.places[p] & kVacantBit) continue;

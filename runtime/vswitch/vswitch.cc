@@ -40,6 +40,7 @@ VSwitch::VSwitch(const Setup& setup)
       instances_(slot_count_),
       bindings_(2 * size_t{slot_count_}),
       binding_keys_(bindings_.size()),
+      binding_of_(bindings_.size(), BindingKeyHash{fresh_secret()}),
       vacancies_(2 * size_t{slot_count_}),
       nfs_(config_.nfs.size()),
       tenants_(kTenantCountMax),
@@ -51,7 +52,6 @@ VSwitch::VSwitch(const Setup& setup)
   for (uint32_t s = 0; s < slot_count_; ++s) instances_[s].slot = &control_.slot(SlotId{s});
   for (size_t b = bindings_.size(); b-- > 0;) free_bindings_.push_back(static_cast<BindingId>(b));
   for (uint32_t v = 2 * slot_count_; v-- > 0;) free_vacancies_.push_back(v);
-  binding_of_.reserve(bindings_.size());
   for (size_t i = 0; i < nfs_.size(); ++i) {
     const NfConfig& nf = config_.nfs[i];
     nfs_[i].idle.reserve(slot_count_);
@@ -403,6 +403,14 @@ void VSwitch::want_attention() {
   if (attention_.exchange(true, std::memory_order_acq_rel)) return;
   const uint64_t one = 1;
   [[maybe_unused]] const ssize_t n = write(attention_fd_, &one, sizeof one);
+}
+
+Attention VSwitch::empty_attention() const {
+  Attention attention;
+  attention.nfs.resize(nfs_.size());
+  attention.condemned.reserve(slot_count_);
+  attention.unused.reserve(kBlobCountMax);
+  return attention;
 }
 
 void VSwitch::fetch_attention(Attention& attention) {

@@ -26,6 +26,7 @@
 #include "runtime/arena/arena.h"
 #include "runtime/arena/ledger.h"
 #include "runtime/base/clock.h"
+#include "runtime/base/fixed_map.h"
 #include "runtime/base/histogram.h"
 #include "runtime/base/timer_wheel.h"
 #include "runtime/config/config.h"
@@ -41,10 +42,13 @@ struct BindingKey {
   ChainId chain{};
   InstanceKey key;
   bool operator==(const BindingKey&) const = default;
-  template <class H>
-  friend H AbslHashValue(H h, const BindingKey& k) {
-    return H::combine_contiguous(H::combine(std::move(h), k.chain, k.key.kind), k.key.bytes,
-                                 kKeyBytes);
+};
+struct BindingKeyHash {
+  uint64_t secret;
+  size_t operator()(const BindingKey& k) const {
+    return absl::HashOf(
+        secret, k.chain, k.key.kind,
+        absl::string_view(reinterpret_cast<const char*>(k.key.bytes), kKeyBytes));
   }
 };
 struct InstanceKeyHash {
@@ -70,7 +74,8 @@ struct TurnCounters {
   uint64_t long_turns = 0;           // above kLongTurn
 };
 
-// What the control thread fetches when the vSwitch has asked for its attention.
+// What the control thread fetches when the vSwitch has asked for its attention: kept from one time
+// to the next, so that nothing is allocated on the lcore.
 struct Attention {
   struct PerNf {
     uint32_t idle = 0;
@@ -153,6 +158,7 @@ class VSwitch {
   uint32_t returned() const { return returned_; }  // live instances that did so in this window
 
   // Observation.
+  Attention empty_attention() const;  // with room for whatever there may be
   void fetch_attention(Attention& attention);
   const Ledger& ledger() const { return ledger_; }
   const WakeCounters& wakes() const { return wakes_; }
@@ -314,7 +320,7 @@ class VSwitch {
   std::vector<ChainBinding> bindings_;
   std::vector<BindingKey> binding_keys_;
   std::vector<BindingId> free_bindings_;
-  absl::flat_hash_map<BindingKey, BindingId> binding_of_;
+  FixedMap<BindingKey, BindingId, BindingKeyHash> binding_of_;
   std::vector<Vacancy> vacancies_;
   std::vector<uint32_t> free_vacancies_;
   std::vector<NfRecord> nfs_;
