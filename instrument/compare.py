@@ -209,8 +209,8 @@ class Plan:
         most, why = grid.most_nfs(self.host)
         nfs = self.tenants[-1] * self.workload.chain
         if nfs > most:
-            raise grid.GridError(f"--tenants {self.tenants[-1]}: in chains of {self.workload.chain} "
-                                 f"these are {nfs} NFs, and this host bears {most} ({why})")
+            raise grid.GridError(f"--tenants {self.tenants[-1]}: in chains of "
+                                 f"{self.workload.chain} these are {nfs} NFs, and this host bears {most} ({why})")
 
     def cells(self):
         return [(n, a) for n in self.tenants for a in self.alternatives]
@@ -239,7 +239,7 @@ class Comparer:
             return
         self.alternative, self.tenants, self.repeat = alternative, tenants, repeat
         self.written, self.pending = [], [r.SATURATION, *self.plan.loads]
-        self.target = None
+        self.target = self.search = None
         try:
             self.target = alternative.target(tenants)
             with self.target:
@@ -250,7 +250,8 @@ class Comparer:
             if not self.written:
                 self.given_up.add((alternative.name, tenants))
             for rate in list(self.pending):
-                self._row("failed", rate, None, reason=reason)
+                more = {"search": self.search} if self.search and rate == r.SATURATION else {}
+                self._row("failed", rate, None, reason=reason, **more)
 
     def _measure(self):
         target, plan = self.target, self.plan
@@ -259,6 +260,7 @@ class Comparer:
         search = {"pps": found.pps, "loss_bound": plan.loss, "seconds": found.seconds,
                   "complete": found.complete, "trials": found.trials}
         if found.trial is None:
+            self.search = search
             raise AlternativeError(
                 f"no rate was confirmed with at most {plan.loss * 100:.3g} % of the packets lost "
                 f"({len(found.trials)} trials in {found.seconds:.0f} s)")

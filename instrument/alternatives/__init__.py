@@ -5,7 +5,7 @@ tenants a *target*: a context manager that forwards packets while it is open, wi
 
     set_rate(pps_or_"max")         offers so much from now on
     window(warmup, seconds)        figures of these seconds, with the keys of the API's window
-    costs()                        {"start_ms": ..., "start_ms_per_tenant": ..., "kib_per_tenant": ...}
+    costs()                        {"start_ms": x, "start_ms_per_tenant": y, "kib_per_tenant": z}
     check()                        raises where packets do not add up; called once, at the end
     config, command, versions      what a row keeps
 

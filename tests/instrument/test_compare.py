@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
-"""`mayfly compare` as a user runs it, with two tenants and short windows: every alternative for real,
-what is left behind (nothing), refusals, and the table of known rows."""
+"""`mayfly compare` as a user runs it, with two tenants and short windows: every alternative for
+real, what is left behind (nothing), refusals, and the table of known rows."""
 import json
 import os
 import pathlib
