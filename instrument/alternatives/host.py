@@ -2,10 +2,13 @@
 import ctypes
 import os
 import pathlib
+import re
 import subprocess
 
 from alternatives import AlternativeError
 
+NAME = "mayfly-compare"
+MINE = f"{NAME}-{os.getpid()}"  # what this comparison calls its things
 _LIBC = ctypes.CDLL(None, use_errno=True)
 _CLONE_NEWNET = 0x40000000
 _TICK_MS = 1000 / os.sysconf("SC_CLK_TCK")
@@ -49,6 +52,14 @@ def run(*command, text=None, timeout=120):
         lines = done.stdout.strip().splitlines() or [f"exit {done.returncode}"]
         raise AlternativeError(f"{' '.join(command[:3])}: {lines[0]}")
     return done.stdout
+
+
+def leftovers(folder):
+    """Entries NAME-PID-* of comparisons whose process is gone."""
+    for path in pathlib.Path(folder).glob(f"{NAME}-*"):
+        match = re.fullmatch(rf"{NAME}-(\d+)-\w+", path.name)
+        if match and not pathlib.Path(f"/proc/{match[1]}").exists():
+            yield path
 
 
 class Inside:

@@ -13,14 +13,11 @@ counted as the alternative's cost.
 Tenants' namespaces stay from one target to the next and only grow in number: idle ones cost a
 packet nothing, and 1,000 take half a minute to make. What a killed comparison left behind is
 removed by the next one."""
-import os
 import pathlib
-import re
 import time
 
 from alternatives import AlternativeError, host, load
 
-PREFIX = "mayfly-compare"
 FOLDER = pathlib.Path("/run/netns")
 GROUP = 50  # tenants made by one `ip -batch`
 LINKS_SECONDS_MAX = 120
@@ -48,14 +45,6 @@ def _set_sysctls():
             path.write_text(value, encoding="ascii")
 
 
-def remove_leftovers():
-    """Namespaces of comparisons whose process is gone."""
-    for path in FOLDER.glob(f"{PREFIX}-*"):
-        match = re.fullmatch(rf"{PREFIX}-(\d+)-\w+", path.name)
-        if match and not pathlib.Path(f"/proc/{match[1]}").exists():
-            host.run("ip", "netns", "delete", path.name)
-
-
 class Namespaces:
     name = "namespaces"
     needs_tools = {"ip": "iproute2", "nft": "nftables"}
@@ -63,18 +52,17 @@ class Namespaces:
 
     def __init__(self, context):
         self._context = context
-        self._mine = f"{PREFIX}-{os.getpid()}"
         self._made = 0
         self._seconds = 0.0
         self._kib = 0
 
     @property
     def source(self):
-        return f"{self._mine}-source"
+        return f"{host.MINE}-source"
 
     @property
     def sink(self):
-        return f"{self._mine}-sink"
+        return f"{host.MINE}-sink"
 
     def target(self, tenants):
         return Target(self, self._context, tenants)
@@ -82,7 +70,8 @@ class Namespaces:
     def grow(self, tenants):
         """Makes the namespaces up to `tenants`, and keeps account of what that costs."""
         if self._made == 0:
-            remove_leftovers()
+            for path in host.leftovers(FOLDER):
+                host.run("ip", "netns", "delete", path.name)
             for name in (self.source, self.sink):
                 host.run("ip", "netns", "add", name)
                 with host.Inside(FOLDER / name):
@@ -98,7 +87,7 @@ class Namespaces:
 
     def _add(self, group):
         """The tenants of `group`, with as few commands as `ip` and `nft` allow."""
-        names = {i: f"{self._mine}-t{i}" for i in group}
+        names = {i: f"{host.MINE}-t{i}" for i in group}
         host.run("ip", "-batch", "-", text="".join(f"netns add {n}\n" for n in names.values()))
         for name in names.values():
             with host.Inside(FOLDER / name):
@@ -131,7 +120,7 @@ class Namespaces:
         """Removes every namespace that may have been made. The two in which all links end go
         first: the kernel then takes the links down together."""
         names = [n for n in (self.source, self.sink) if (FOLDER / n).exists()]
-        names += sorted(p.name for p in FOLDER.glob(f"{self._mine}-t*"))
+        names += sorted(p.name for p in FOLDER.glob(f"{host.MINE}-t*"))
         self._made, self._seconds, self._kib = 0, 0.0, 0
         for name in names[:2]:
             host.run("ip", "netns", "delete", name)

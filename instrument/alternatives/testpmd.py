@@ -5,6 +5,7 @@
 Every packet is received, its addresses rewritten (`macswap`) and sent back, all by one process that
 polls. Copies in and out are memif's: it is the one way for real packets and their latency between
 two processes without a NIC."""
+import itertools
 import os
 import pathlib
 import shutil
@@ -18,6 +19,18 @@ MEMORY_MIB = 192
 HUGE_PAGES = (MEMORY_MIB + 64) // 2 + 8  # its own, and mayfly-load's
 RING_LOG2 = 12  # 4,096 descriptors each way: both processes may be away for a fraction of a ms
 PROGRAM = "dpdk-testpmd"
+
+
+def dpdk_folder():
+    """Where DPDK keeps files of running programs, which outlive them."""
+    if os.geteuid() == 0:
+        return pathlib.Path("/var/run/dpdk")
+    return pathlib.Path(os.environ.get("XDG_RUNTIME_DIR") or "/tmp") / "dpdk"
+
+
+def _remove(*groups):
+    for path in itertools.chain(*groups):
+        shutil.rmtree(path, ignore_errors=True)
 
 
 class Testpmd:
@@ -44,15 +57,15 @@ class Target:
         self._load = None
 
     def __enter__(self):
-        self._folder = tempfile.mkdtemp(prefix="mayfly-compare-")
+        _remove(host.leftovers(tempfile.gettempdir()), host.leftovers(dpdk_folder()))
+        self._folder = tempfile.mkdtemp(prefix=f"{host.MINE}-")
         cpus = self._context.cpus
         huge = host.free_huge_pages() >= HUGE_PAGES
         socket = f"{self._folder}/memif"
-        prefix = f"mayfly-compare-{os.getpid()}"
         memory = ["--in-memory"] if huge else ["--no-huge", "--no-shconf"]
         self.command = [
             PROGRAM, "--lcores", f"0@{cpus[1]},1@{cpus[1]}", *memory, "-m", str(MEMORY_MIB),
-            "--no-pci", "--no-telemetry", f"--file-prefix={prefix}-testpmd",
+            "--no-pci", "--no-telemetry", f"--file-prefix={host.MINE}-testpmd",
             f"--vdev=net_memif0,role=client,id=0,socket-abstract=no,socket={socket},"
             f"rsize={RING_LOG2}", "--",
             "--forward-mode=macswap", "--port-topology=loop", "--total-num-mbufs=8192",
@@ -60,7 +73,7 @@ class Target:
         self.config = {"huge_pages": huge, "testpmd": self.command}
         self._load = load.Load(
             self._context.mayfly, self._context.workload, self._tenants, "--cpu", cpus[0],
-            "--memif", socket, "--file-prefix", f"{prefix}-load", "--huge-pages",
+            "--memif", socket, "--file-prefix", f"{host.MINE}-load", "--huge-pages",
             "yes" if huge else "no", prepare=lambda: self._start(socket))
         try:
             self._load.__enter__()
@@ -101,7 +114,7 @@ class Target:
             except subprocess.TimeoutExpired:
                 self._process.kill()
                 self._process.wait()
-        shutil.rmtree(self._folder, ignore_errors=True)
+        _remove([self._folder], dpdk_folder().glob(f"{host.MINE}-*"))
 
     def set_rate(self, rate):
         self._load.set_rate(rate)
