@@ -198,8 +198,8 @@ def tune(tuning, space, start, points, seconds):
     before, after = stats.median(proof.before) * scale, stats.median(proof.after) * scale
     told.append(f"found: {best}")
     told.append(f"proof, {len(proof.before)} and {len(proof.after)} fresh windows, alternating: "
-                f"{before:.4g} ± {stats.mad(proof.before) * scale:.2g} {unit} before, "
-                f"{after:.4g} ± {stats.mad(proof.after) * scale:.2g} {unit} after "
+                f"{before:.4g} ± {stats.mad(proof.before) * scale:.3g} {unit} before, "
+                f"{after:.4g} ± {stats.mad(proof.after) * scale:.3g} {unit} after "
                 f"({tuned.ratio(before, after)})")
     if not proof.better():
         return s, start, told + ["not better beyond the spread: the settings in use stay"]
