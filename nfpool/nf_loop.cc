@@ -25,6 +25,13 @@ NfLoop::NfLoop(const NfEnvironment& environment, SlotId slot, int wake_fd)
 }
 
 void NfLoop::run() {
+  if (env_.control.header().dispatch == Dispatch::baton) {
+    BatonSeat seat(env_.control, wake_.core.load(std::memory_order_relaxed), slot_id_);
+    for (;;) {
+      wait_for_baton(seat);
+      hold_baton(seat);
+    }
+  }
   for (;;)
     if (!turn()) sleep();
 }

@@ -6,6 +6,9 @@
 //     tick() due?  tick()
 //     nothing?  asleep flag, fence, re-check, wait (runtime/abi/wake.h)
 //
+// With the baton (runtime/abi/baton.h) the same passes are made while this NF holds it: until its
+// budget is used up and others wait, or there is nothing left to do.
+//
 // The input index is published before process() is called: if the NF dies there, the packets it
 // was given are lost with it and not handed to its successor, where they might kill again.
 //
@@ -20,6 +23,7 @@
 #include "runtime/abi/region.h"
 #include "runtime/base/limits.h"
 #include "runtime/base/types.h"
+#include "scheduler/baton_seat.h"
 
 namespace mayfly {
 
@@ -49,6 +53,11 @@ class NfLoop {
   void ask_for_blanks();
   bool something_to_do() const;
   void sleep();
+
+  // nf_baton.cc
+  void wait_for_baton(BatonSeat& seat);
+  void hold_baton(BatonSeat& seat);
+  bool idle_with_baton(BatonSeat& seat, uint64_t& idle_since);
   uint64_t to_ns(uint64_t tsc) const {
     return static_cast<uint64_t>(static_cast<unsigned __int128>(tsc) * ns_per_cycle_q32_ >> 32);
   }

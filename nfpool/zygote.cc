@@ -158,6 +158,11 @@ void Zygote::become_instance(SlotId slot, uint32_t core, int wake_fd) {
   CPU_ZERO(&cpus);
   CPU_SET(core, &cpus);
   sched_setaffinity(0, sizeof cpus, &cpus);
+  if (env_.control.header().dispatch == Dispatch::baton) {
+    // Whoever is handed the baton must not preempt the one who hands it over and goes to sleep.
+    const sched_param none_wanted{};
+    sched_setscheduler(0, SCHED_BATCH, &none_wanted);
+  }
   NfLoop(env_, slot, wake_fd).run();
 }
 

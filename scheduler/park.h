@@ -7,6 +7,9 @@
 
 namespace mayfly {
 
+// The word lies in memory that processes share: the futex is not FUTEX_PRIVATE.
+void futex_wake(std::atomic<uint32_t>& word);
+
 // Waits while entry.word is kAsleep. `wake_fd` is what Waker::prepare() gave.
 void park(Dispatch dispatch, WakeEntry& entry, int wake_fd);
 

@@ -15,6 +15,7 @@
 #include <atomic>
 #include <cstdint>
 
+#include "runtime/abi/baton.h"
 #include "runtime/abi/shared_ring.h"
 #include "runtime/abi/slot.h"
 #include "runtime/abi/wake.h"
@@ -53,10 +54,10 @@ struct RegionHeader {
   uint32_t shared_entries;  // of the shared ring, a power of two; 0: there is none
   uint64_t shared_tail_offset;
   uint64_t shared_ring_offset;
+  uint64_t baton_idle_cycles;  // dispatch `baton`: a holder without work polls this long, then parks
+  uint32_t baton_budget;       // packets a holder may process in a row while others wait
+  uint32_t reserved;
 };
-
-// Reserved for the baton: one per NF core, the head of its ready queue (kCoreBytes each).
-inline constexpr uint32_t kCoreBytes = 4096;
 
 constexpr uint64_t buffer_offset(BufferId buffer, uint32_t small_count) {
   const uint64_t i = raw(buffer);
@@ -84,6 +85,9 @@ class ControlView {
   }
   Slot& slot(SlotId s) const {
     return *reinterpret_cast<Slot*>(base_ + header_.slot_offset + index(s) * header_.slot_bytes);
+  }
+  CoreBaton& core(uint32_t i) const {
+    return *reinterpret_cast<CoreBaton*>(base_ + header_.core_offset + size_t{i} * kCoreBytes);
   }
   DoorbellView doorbells() const {
     return {reinterpret_cast<std::atomic<uint64_t>*>(base_ + header_.doorbell_offset),

@@ -32,9 +32,8 @@ inline constexpr uint32_t kAsleep = 1;
 
 struct alignas(kCacheLineBytes) WakeEntry {
   std::atomic<uint32_t> word;      // NF writes kAsleep, vSwitch exchanges it for kAwake
-  std::atomic<uint32_t> queued;    // baton: already in its core's ready queue
-  std::atomic<uint32_t> epoch;     // baton: epoch of the baton this NF was handed
-  std::atomic<uint32_t> core;      // the NF core it runs on
+  std::atomic<uint32_t> core;      // the NF core it runs on: index into cores.nfs
+  uint32_t reserved_words[2];
   std::atomic<uint64_t> tick_due;  // TSC at which tick() is due; 0: this NF has no tick
   sem_t semaphore;                 // dispatch `semaphore` only
   uint8_t reserved[8];

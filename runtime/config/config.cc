@@ -63,13 +63,18 @@ void fields(auto& f, Is<TenantNfArgs> auto& x) {
 void fields(auto& f, Is<TenantConfig> auto& x) {
   f("name", x.name), f("key", x.key), f("chain", x.chain), f("nfs", x.nfs), f("line", x.line);
 }
+void fields(auto& f, Is<BatonConfig> auto& x) {
+  f("budget", x.budget), f("idle", x.idle), f("slice", x.slice), f("eager", x.eager);
+  f("order", x.order);
+}
 void fields(auto& f, Is<Config> auto& x) {
   f("file", x.file), f("name", x.name), f("vswitch_core", x.vswitch_core);
+  f("vswitch_idle", x.vswitch_idle);
   f("nf_cores", x.nf_cores), f("packets", x.packets), f("jumbo", x.jumbo_packets);
   f("bind", x.bind_bytes), f("hugepages", x.hugepages), f("ring", x.ring_entries);
   f("flow_table", x.flow_count_max), f("tenant_packets", x.tenant_packets);
   f("dispatch", x.dispatch), f("downstream", x.downstream), f("wake", x.wake);
-  f("ports", x.ports), f("nfs", x.nfs);
+  f("baton", x.baton), f("ports", x.ports), f("nfs", x.nfs);
   f("chains", x.chains), f("flows", x.flows), f("tenants", x.tenants);
 }
 

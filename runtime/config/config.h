@@ -114,10 +114,24 @@ struct TenantConfig {
   uint32_t line = 0;
 };
 
+// What the vSwitch lcore does when there is nothing to do.
+enum class VSwitchIdle : uint8_t { poll, sleep };
+
+// wake.baton
+enum class BatonOrder : uint8_t { fifo, deadline, weighted };
+struct BatonConfig {
+  uint32_t budget = 256;         // packets an NF may process in a row while others wait
+  Nanos idle = micros(200);      // a holder without work polls that long, then parks
+  Nanos slice = millis(2);       // own CPU time while others wait: then it is revoked
+  bool eager = true;             // no waiting for a batch while the core is nearly idle
+  BatonOrder order = BatonOrder::fifo;
+};
+
 struct Config {
   std::string file;              // for messages
   std::string name = "default";  // of the run: socket and run directory
   CoreId vswitch_core{0};
+  VSwitchIdle vswitch_idle = VSwitchIdle::poll;
   std::vector<CoreId> nf_cores{CoreId{1}};
   uint32_t packets = 65536;  // small buffers
   uint32_t jumbo_packets = 64;
@@ -129,6 +143,7 @@ struct Config {
   Dispatch dispatch = Dispatch::futex;
   Downstream downstream = Downstream::per_nf;
   WakeConfig wake;
+  BatonConfig baton;
   std::vector<PortConfig> ports;
   std::vector<NfConfig> nfs;
   std::vector<ChainConfig> chains;

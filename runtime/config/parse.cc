@@ -99,7 +99,7 @@ absl::StatusOr<Config> read_config(const Document& document) {
   const Source& source = document.source;
   Config config;
   config.file = source.file;
-  const Map root(document.root(), {"name", "cores", "memory", "ring", "downstream",
+  const Map root(document.root(), {"name", "cores", "vswitch", "memory", "ring", "downstream",
                                    "flow_table", "tenant", "ports", "nfs", "chains", "flows",
                                    "tenants", "wake"});
   require(root, {{"ports", "[{name: load, gen: {flows: 10}}]"},
@@ -160,7 +160,7 @@ absl::StatusOr<WakeConfig> parse_wake_text(const std::string& yaml, const std::s
   if (!document.ok()) return document.status();
   const YamlNode& root = (*document)->tree.root();
   const WakeConfig wake = read_wake({(*document)->source, &root, root.line, "wake"}, inherited,
-                                    ring_entries, nullptr);
+                                    ring_entries, nullptr, nullptr);
   if (!errors.ok()) return errors.status();
   return wake;
 }

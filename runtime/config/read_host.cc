@@ -103,23 +103,42 @@ void read_downstream(const Value& value, Config& config) {
   if (value) config.downstream = value.word(kWords);
 }
 
+void read_vswitch(const Value& value, Config& config) {
+  static constexpr Word<VSwitchIdle> kWords[] = {{"poll", VSwitchIdle::poll},
+                                                 {"sleep", VSwitchIdle::sleep}};
+  const Map map(value, {"idle"});
+  if (const Value v = map["idle"]) config.vswitch_idle = v.word(kWords);
+}
+
+void read_baton(const Value& value, BatonConfig& baton) {
+  const Map map(value, {"budget", "idle", "slice", "eager"});
+  if (const Value v = map["budget"]) baton.budget = static_cast<uint32_t>(v.integer(1, 65536));
+  if (const Value v = map["idle"]) baton.idle = v.duration(Nanos{0}, seconds(10));
+  if (const Value v = map["slice"]) baton.slice = v.duration(micros(100), seconds(10));
+  if (const Value v = map["eager"]) baton.eager = v.boolean();
+}
+
 }  // namespace
 
 WakeConfig read_wake(const Value& value, const WakeConfig& inherited, uint32_t ring_entries,
-                     Dispatch* dispatch) {
+                     Dispatch* dispatch, BatonConfig* baton) {
   WakeConfig wake = inherited;
-  const Map map(value, {"dispatch", "batch", "aging"});
+  const Map map(value, {"dispatch", "batch", "aging", "baton"});
+  if (const Value v = map["baton"]) {
+    if (baton == nullptr)
+      v.error("the baton is one for all; move it to the wake: at the top");
+    else
+      read_baton(v, *baton);
+  }
   if (const Value v = map["dispatch"]) {
     static constexpr Word<Dispatch> kWords[] = {{"futex", Dispatch::futex},
                                                 {"eventfd", Dispatch::eventfd},
                                                 {"semaphore", Dispatch::semaphore},
-                                                {"poll", Dispatch::poll}};
-    const std::string given = v.is(YamlKind::scalar) ? v.node()->text : "";
+                                                {"poll", Dispatch::poll},
+                                                {"uring", Dispatch::uring},
+                                                {"baton", Dispatch::baton}};
     if (dispatch == nullptr)
       v.error("the dispatch is one for all; move it to the wake: at the top");
-    else if (given == "uring" || given == "baton")
-      v.error(fmt::format("\"{}\" is not in this version; use futex, eventfd, semaphore or poll",
-                          given));
     else
       *dispatch = v.word(kWords);
   }
@@ -136,6 +155,7 @@ WakeConfig read_wake(const Value& value, const WakeConfig& inherited, uint32_t r
 }
 
 void read_host(const Map& root, Config& config) {
+  read_vswitch(root["vswitch"], config);
   if (const Value v = root["name"]) config.name = v.name();
   read_cores(root["cores"], config);
   read_memory(root["memory"], config);
@@ -147,7 +167,8 @@ void read_host(const Map& root, Config& config) {
   const Map tenant(root["tenant"], {"packets"});
   if (const Value v = tenant["packets"])
     config.tenant_packets = static_cast<uint32_t>(v.integer(1, config.packets));
-  config.wake = read_wake(root["wake"], WakeConfig{}, config.ring_entries, &config.dispatch);
+  config.wake = read_wake(root["wake"], WakeConfig{}, config.ring_entries, &config.dispatch,
+                          &config.baton);
 }
 
 }  // namespace mayfly

@@ -46,7 +46,7 @@ NfConfig read_nf(const Named& entry, const Config& config) {
   check_trust(map["trust"]);
   nf.pool = read_pool(map["pool"]);
   if (const Value v = map["wake"])
-    nf.wake = read_wake(v, config.wake, config.ring_entries, nullptr);
+    nf.wake = read_wake(v, config.wake, config.ring_entries, nullptr, nullptr);
   nf.image = map.required("image", "firewall").text("an image, for example firewall");
   return nf;
 }
@@ -102,7 +102,7 @@ void read_chains(const Value& value, Config& config) {
       chain.nfs.push_back(NfId{static_cast<uint16_t>(nf)});
     }
     if (const Value v = map["wake"])
-      chain.wake = read_wake(v, config.wake, config.ring_entries, nullptr);
+      chain.wake = read_wake(v, config.wake, config.ring_entries, nullptr, nullptr);
     if (!value.source().ok()) return;
     config.chains.push_back(std::move(chain));
   }

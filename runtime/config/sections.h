@@ -13,7 +13,7 @@ namespace mayfly {
 void read_host(const Map& root, Config& config);
 // `wake:` over `inherited`. The dispatch is the global one's alone: elsewhere `dispatch` is null.
 WakeConfig read_wake(const Value& value, const WakeConfig& inherited, uint32_t ring_entries,
-                     Dispatch* dispatch);
+                     Dispatch* dispatch, BatonConfig* baton);
 
 void read_ports(const Value& value, Config& config);
 void read_nfs(const Value& value, Config& config);

@@ -42,7 +42,10 @@ Control::Control(const Setup& setup)
                          setup.waker}),
       tenant_table_(*setup.bind),
       attention_(vswitch_.empty_attention()),
+      judge_(config_.baton, config_.nf_cores.size()),
       wake_(wake_settings_of(config_)) {
+  delays_.resize(vswitch_.core_count());
+  delays_now_.resize(vswitch_.core_count());
   for (const PortConfig& port : config_.ports) rates_.push_back(port.gen ? port.gen->rate_pps : 0);
 }
 
@@ -96,7 +99,8 @@ void Control::wait_for_events() {
   const size_t fixed = waiting.size();
   for (size_t i = 0; i < config_.nfs.size(); ++i)
     waiting.push_back({zygotes_.socket(static_cast<NfId>(i)), POLLIN, 0});
-  poll(waiting.data(), waiting.size(), zygotes_.busy() ? 2 : kHousekeepingMs);
+  const int patience = judge_.busy() ? 1 : zygotes_.busy() ? 2 : kHousekeepingMs;
+  poll(waiting.data(), waiting.size(), patience);
 
   std::lock_guard lock(state_);
   Zygotes::Events events;
@@ -145,7 +149,10 @@ void Control::act(Zygotes::Events& events) {
   // Births before deaths: one that died at once is in both.
   if (!events.forked.empty())
     on_lcore([&] {
-      for (const auto& [nf, slot] : events.forked) vswitch_.add_idle(nf, {&slot, 1});
+      for (const auto& [nf, slot] : events.forked) {
+        vswitch_.place(slot, zygotes_.core_of(slot));
+        vswitch_.add_idle(nf, {&slot, 1});
+      }
     });
   if (!events.deaths.empty()) on_deaths(events.deaths);
 }
@@ -216,7 +223,22 @@ void Control::open_traffic() {
   (void)send_message(keeper_fd_, {{"op", "ready"}});
 }
 
+// Owners of a baton who keep others waiting.
+void Control::judge_owners() {
+  for (uint32_t core = 0; core < vswitch_.core_count(); ++core) {
+    std::optional<BatonSuspect> suspect;
+    on_lcore([&] { suspect = vswitch_.suspect(core); });
+    const int pid = suspect ? zygotes_.pid_of(suspect->owner) : 0;
+    const BatonVerdict verdict = judge_.look(core, suspect, pid, Clock::now());
+    if (verdict == BatonVerdict::wait) continue;
+    bool revoked = false;
+    on_lcore([&] { revoked = vswitch_.revoke_baton(*suspect, tsc_now()); });
+    if (revoked && pid != 0 && judge_.punish(pid, Clock::now())) zygotes_.kill(suspect->owner);
+  }
+}
+
 void Control::housekeeping() {
+  if (vswitch_.core_count() != 0) judge_owners();
   free_quarantined();
   if (phase_ == Phase::open && Clock::now() >= next_second_) on_second();
 }

@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "runtime/api/dataplane_api.h"
+#include "runtime/dataplane/baton_judge.h"
 #include "runtime/dataplane/bind_region.h"
 #include "runtime/dataplane/tenant_table.h"
 #include "runtime/dataplane/window.h"
@@ -77,6 +78,7 @@ class Control : public DataplaneApi {
   void refill(const Attention& attention);
   void on_second();
   void housekeeping();
+  void judge_owners();
   void begin_drain();
   void finish();
 
@@ -119,12 +121,14 @@ class Control : public DataplaneApi {
   Zygotes zygotes_;
   TenantTable tenant_table_;
   Attention attention_;
+  BatonJudge judge_;
   Phase phase_ = Phase::starting;
   int exit_code_ = 0;
   uint32_t start_target_ = 0;
   uint32_t start_reported_ = 0;
   Histogram latency_;           // since traffic was opened
   Histogram interval_;          // swapped with the vSwitch's
+  std::vector<Histogram> delays_, delays_now_;  // dispatch `baton`: of each core's ready queue
   Histogram window_latency_;    // since window_begin_
   std::optional<WindowEnd> window_begin_;
   uint64_t window_number_ = 0;

@@ -32,12 +32,15 @@ const char* state_name(InstanceState state) {
 Snapshot Control::snapshot(absl::FunctionRef<void()> also) {
   Snapshot s = empty_snapshot(config_);
   interval_.clear();
+  for (Histogram& delay : delays_now_) delay.clear();
   on_lcore([&] {
     take_snapshot(vswitch_, ports_, s);
     vswitch_.swap_latency(interval_);
+    for (uint32_t i = 0; i < delays_now_.size(); ++i) vswitch_.swap_delay(i, delays_now_[i]);
     also();
   });
   latency_.merge(interval_);
+  for (size_t i = 0; i < delays_.size(); ++i) delays_[i].merge(delays_now_[i]);
   if (window_begin_) window_latency_.merge(interval_);
   return s;
 }
@@ -83,6 +86,7 @@ uint32_t Control::live() const {
 json Control::stats_locked(bool last) {
   const Snapshot s = last ? last_snapshot() : snapshot();
   json stats = stats_json(s, latency_, facts(), CpuTimes::now());
+  if (!delays_.empty()) stats["baton"] = baton_json(s, delays_, facts());
   stats["interval"] = {{"latency_us", latency_json(interval_, rate_)}};
   if (last) {
     const int64_t unaccounted =

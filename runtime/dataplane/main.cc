@@ -56,6 +56,8 @@ RegionHeader header_for(const Config& config, const BindRegion& bind, const Aren
   h.small_count = arena.small_count();
   h.jumbo_count = arena.buffer_count() - arena.small_count();
   h.core_count = static_cast<uint32_t>(config.nf_cores.size());
+  h.baton_budget = config.baton.budget;
+  h.baton_idle_cycles = TscRate(tsc_hz).cycles(config.baton.idle).n;
   lay_out(h);
   h.bind_bytes = bind.bytes();
   h.arena_bytes = arena.bytes();
@@ -106,7 +108,10 @@ absl::StatusOr<int> run(const Arguments& arguments) {
     ports.push_back(*std::move(port));
   }
 
-  const auto waker = make_waker(config->dispatch, header.slot_count);
+  std::string notice;
+  const auto waker = make_waker(config->dispatch, header.slot_count, &notice);
+  if (!notice.empty())
+    (void)send_message(arguments.keeper_fd, {{"op", "notice"}, {"message", notice}});
   const int attention_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
   VSwitch vswitch({&*config, arena->get(), control, &ports, waker.get(), TscRate(tsc_hz),
                    attention_fd});

@@ -61,6 +61,7 @@ Snapshot empty_snapshot(const Config& config) {
   Snapshot s;
   s.nfs.resize(config.nfs.size());
   s.ports.resize(config.ports.size());
+  if (config.dispatch == Dispatch::baton) s.cores.resize(config.nf_cores.size());
   return s;
 }
 
@@ -82,6 +83,14 @@ void take_snapshot(const VSwitch& v, const std::vector<std::unique_ptr<Port>>& p
                 nf.binds, nf.recycles, nf.deaths};
   }
   for (size_t i = 0; i < s.ports.size(); ++i) s.ports[i] = ports[i]->counters();
+  for (uint32_t i = 0; i < s.cores.size(); ++i) {
+    const CoreRecord& core = v.core(i);
+    const CoreBaton& shared = core.queue.core();
+    s.cores[i] = {shared.handovers.load(std::memory_order_relaxed),
+                  shared.kept.load(std::memory_order_relaxed),
+                  shared.parks.load(std::memory_order_relaxed), core.revocations, core.nudges,
+                  core.ready_count + core.queue.waiting()};
+  }
 }
 
 CpuTimes CpuTimes::now() {
@@ -130,6 +139,21 @@ json latency_json(const Histogram& h, TscRate rate) {
           {"max", us(h.max())}};
 }
 
+json baton_json(const Snapshot& s, const std::vector<Histogram>& delays, const RunFacts& facts) {
+  json cores = json::array();
+  for (size_t i = 0; i < s.cores.size(); ++i) {
+    const Snapshot::PerCore& c = s.cores[i];
+    const double seconds = std::max(facts.seconds, 1e-9);
+    cores.push_back({{"core", raw(facts.config->nf_cores[i])},
+                     {"handovers", c.handovers},
+                     {"handovers_per_s", static_cast<double>(c.handovers) / seconds},
+                     {"kept", c.kept}, {"parks", c.parks}, {"revocations", c.revocations},
+                     {"nudges", c.nudges}, {"queue", c.queue},
+                     {"queue_delay_us", latency_json(delays[i], facts.rate)}});
+  }
+  return cores;
+}
+
 json stats_json(const Snapshot& s, const Histogram& latency, const RunFacts& facts,
                 const CpuTimes& cpu) {
   const Ledger& l = s.ledger;
@@ -154,7 +178,7 @@ json stats_json(const Snapshot& s, const Histogram& latency, const RunFacts& fac
         {"packets_per_wake", s.wakes.wakes == 0 ? 0.0
                                                 : static_cast<double>(s.wakes.woken_packets) /
                                                       static_cast<double>(s.wakes.wakes)},
-        {"ready", s.wakes.ready}, {"remote", s.wakes.wakes}, {"late", s.wakes.late}}},
+        {"ready", s.wakes.ready}, {"remote", s.wakes.remote}, {"late", s.wakes.late}}},
       {"cpu",
        {{"vswitch", s.turns.total_cycles == 0
                         ? 0.0

@@ -27,6 +27,11 @@ struct Snapshot {
     uint64_t binds = 0, recycles = 0, deaths = 0;
   };
   std::vector<PerNf> nfs;
+  struct PerCore {  // dispatch `baton`
+    uint64_t handovers = 0, kept = 0, parks = 0, revocations = 0, nudges = 0;
+    uint32_t queue = 0;
+  };
+  std::vector<PerCore> cores;
   std::vector<PortCounters> ports;
 };
 // On the lcore: `to` has its vectors already, so that nothing is allocated there.
@@ -57,6 +62,9 @@ struct RunFacts {
 
 nlohmann::json stats_json(const Snapshot& snapshot, const Histogram& latency,
                           const RunFacts& facts, const CpuTimes& cpu);
+// Dispatch `baton`: one entry for each NF core; `delays` are those of its ready queue.
+nlohmann::json baton_json(const Snapshot& snapshot, const std::vector<Histogram>& delays,
+                          const RunFacts& facts);
 nlohmann::json latency_json(const Histogram& latency, TscRate rate);
 // The host, for a report: kernel, CPU model, cores, memory, DPDK and Mayfly versions.
 nlohmann::json host_json();

@@ -47,6 +47,7 @@ Zygotes::Zygotes(const Config& config, Shared shared)
   const uint32_t slots = shared_.control.header().slot_count;
   pids_.resize(slots);
   owners_.resize(slots, kNone<NfId>);
+  cores_.resize(slots);
   for (uint32_t s = slots; s-- > 0;) free_slots_.push_back(SlotId{s});
 }
 
@@ -88,12 +89,13 @@ absl::Status Zygotes::start(NfId nf) {
   return sent;
 }
 
-bool Zygotes::prepare(SlotId slot, CoreId core, int& wake_fd) {
+bool Zygotes::prepare(SlotId slot, uint32_t core, int& wake_fd) {
   Slot& memory = shared_.control.slot(slot);
   memset(static_cast<void*>(&memory), 0, shared_.control.header().slot_bytes);
   WakeEntry& entry = shared_.control.wake(slot);
   memset(static_cast<void*>(&entry), 0, sizeof entry);
-  entry.core.store(raw(core), std::memory_order_relaxed);
+  entry.core.store(core, std::memory_order_relaxed);
+  cores_[index(slot)] = static_cast<uint8_t>(core);
   const auto fd = shared_.waker->prepare(slot, entry);
   if (!fd.ok()) {
     pending_notice_ = std::string(fd.status().message());
@@ -114,8 +116,8 @@ uint32_t Zygotes::fork(NfId nf, uint32_t count) {
   uint32_t asked = 0;
   while (asked < count) {
     ZygoteMessage message{.op = ZygoteOp::fork};
-    const CoreId core = config_.nf_cores[next_core_++ % config_.nf_cores.size()];
-    message.core = raw(core);
+    const auto core = static_cast<uint32_t>(next_core_++ % config_.nf_cores.size());
+    message.core = raw(config_.nf_cores[core]);
     std::vector<int> fds;
     while (message.count < kForkBatchMax && asked + message.count < count) {
       const SlotId slot = free_slots_.back();

@@ -67,6 +67,7 @@ class Zygotes {
   // The slot's process, 0 if none. A slot is reused only after release() said so.
   int pid_of(SlotId slot) const { return pids_[index(slot)]; }
   NfId nf_of(SlotId slot) const { return owners_[index(slot)]; }
+  uint32_t core_of(SlotId slot) const { return cores_[index(slot)]; }  // index into cores.nfs
   void release(SlotId slot);
 
  private:
@@ -85,7 +86,7 @@ class Zygotes {
   void on_message(NfId nf, const ZygoteMessage& message, Events& events);
   void on_forked(NfId nf, const ZygoteMessage& message, Events& events);
   bool owns(NfId nf, SlotId slot) const;
-  bool prepare(SlotId slot, CoreId core, int& wake_fd);
+  bool prepare(SlotId slot, uint32_t core, int& wake_fd);
   bool send(NfId nf, const ZygoteMessage& message, std::span<const int> fds);
   static bool process_gone(int pid);
 
@@ -95,6 +96,7 @@ class Zygotes {
   std::vector<SlotId> free_slots_;
   std::vector<int> pids_;
   std::vector<NfId> owners_;
+  std::vector<uint8_t> cores_;
   std::vector<Events::Death> orphans_;  // of a zygote that ended: not known to be gone yet
   std::vector<std::pair<SlotId, int>> kills_;  // not sent yet
   std::string pending_notice_;

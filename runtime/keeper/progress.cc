@@ -108,6 +108,17 @@ void rate_rows(std::string& table, const json& report, const RunFigures& f) {
   row(table, "wakes",
       fmt::format("{}/s, {:.1f} packets per wake", thousands(real(report, {"wakes", "per_s"})),
                   f.packets_per_wake));
+  if (!report.contains("baton")) return;
+  for (const json& core : report["baton"]) {
+    row(table, "baton",
+        fmt::format("core {}: {}/s handed over, {} remote wakes, {} parks, {} revoked, queue delay "
+                    "p50 {}, p99 {}",
+                    count(core, {"core"}), thousands(real(core, {"handovers_per_s"})),
+                    grouped(count(report, {"wakes", "remote"})), grouped(count(core, {"parks"})),
+                    grouped(count(core, {"revocations"})),
+                    duration(real(core, {"queue_delay_us", "p50"})),
+                    duration(real(core, {"queue_delay_us", "p99"}))));
+  }
 }
 
 void resource_rows(std::string& table, const json& report, const RunFigures& f) {

@@ -9,7 +9,10 @@ namespace mayfly {
 // Takes kCollectMax descriptors at most; NFs whose bell was heard and whose turn did not come wait
 // in rung_ for the next turn.
 bool VSwitch::collect(Cycles now) {
-  if (shared_ring_.exists()) return collect_shared(now);
+  if (shared_ring_.exists()) {
+    if (!cores_.empty()) answer_bells();
+    return collect_shared(now);
+  }
   constexpr uint32_t kBatch = 64;
   SlotId rung[kBatch];
   Returned returned[kCollectMax];
@@ -26,6 +29,8 @@ bool VSwitch::collect(Cycles now) {
     const Instance& instance = instances_[index(rung[i])];
     if (instance.state == InstanceState::draining && instance.held == 0)
       finish_if_drained(instance.binding);
+    else if (!cores_.empty() && instance.held != 0 && !instance.in_ready)
+      ready_again(rung[i]);
   }
   return count != 0;
 }

@@ -341,6 +341,7 @@ void VSwitch::bury(const DeathReport& death, size_t& salvaged, Cycles now) {
   const uint8_t position = instance.position;
   if (b != kNone<BindingId>) forget_binding(instance, death.slot);
   instance.state = InstanceState::free;
+  leave_queue(death.slot);
   instance.held = instance.loaned = 0;
   const auto next_is_its = [&] {
     return salvaged < salvaged_.size() &&

@@ -12,9 +12,11 @@
 
 #include "runtime/abi/slot.h"
 #include "runtime/arena/arena.h"
+#include "runtime/base/histogram.h"
 #include "runtime/base/limits.h"
 #include "runtime/base/types.h"
 #include "runtime/config/config.h"
+#include "scheduler/baton_queue.h"
 #include "scheduler/wake_policy.h"
 
 namespace mayfly {
@@ -105,6 +107,19 @@ struct NfRecord {
   BlobId blob = kNone<BlobId>;          // its own arguments
   uint32_t bound_count = 0;
   uint64_t binds = 0, recycles = 0, deaths = 0;
+};
+
+// Dispatch `baton`: one NF core.
+struct CoreRecord {
+  explicit CoreRecord(CoreBaton& core) : queue(core) {}
+  BatonQueue queue;                 // what holders see of the order
+  std::vector<SlotId> ready;        // behind it: a FIFO, each NF at most once
+  uint32_t ready_head = 0, ready_count = 0;
+  BatonHead seen;                   // the head when it last moved, ...
+  Cycles moved{0}, nudged{0};       // ... and when that was
+  bool reported = false;            // the control thread was asked to judge its owner
+  uint64_t revocations = 0, nudges = 0;
+  Histogram delay;                  // cycles from joining the queue to having the baton
 };
 
 struct TenantRecord {

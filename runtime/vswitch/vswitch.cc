@@ -1,5 +1,6 @@
 #include "runtime/vswitch/vswitch.h"
 
+#include <time.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -76,11 +77,28 @@ VSwitch::VSwitch(const Setup& setup)
   blob_users_.reserve(kBlobCountMax);
   unused_blobs_.reserve(kBlobCountMax);
   salvaged_.reserve(arena_.buffer_count());
+  instance_core_.resize(slot_count_);
+  make_cores();
 }
 
 void VSwitch::run() {
   last_turn_ = clock_();
-  while (!exit_) turn(clock_());
+  Cycles busy = last_turn_;
+  while (!exit_) {
+    const Cycles now = clock_();
+    if (turn(now)) busy = now;
+    else if (config_.vswitch_idle == VSwitchIdle::sleep) rest(now.n - busy.n);
+  }
+}
+
+// Nothing to do for `idle` cycles: the longer, the longer it sleeps. A packet that comes meanwhile
+// waits for kRestMax at most.
+void VSwitch::rest(uint64_t idle) {
+  if (idle < rate_.cycles(kRestAfter).n) return;
+  const int64_t nap = std::min(rate_.nanos({idle / 8}).n, kRestMax.n);
+  const timespec time{0, nap};
+  clock_nanosleep(CLOCK_MONOTONIC, 0, &time, nullptr);
+  last_turn_ = clock_();
 }
 
 bool VSwitch::turn(Cycles now) {
@@ -256,9 +274,14 @@ void VSwitch::publish(Cycles now) {
         call_ready(slot);
         break;
       case WakeAdvice::arm:
-        timers_.arm(raw(slot), now + instance.wake_params->aging);
+        if (!cores_.empty() && is_eager(slot))
+          call_ready(slot);
+        else
+          timers_.arm(raw(slot), now + instance.wake_params->aging);
         break;
-      case WakeAdvice::nothing: break;
+      case WakeAdvice::nothing:
+        if (!cores_.empty() && is_eager(slot)) call_ready(slot);
+        break;
     }
   }
   touched_.clear();
@@ -268,6 +291,7 @@ void VSwitch::call_ready(SlotId slot) {
   Instance& instance = instances_[index(slot)];
   if (instance.in_ready) return;
   instance.in_ready = true;
+  if (!cores_.empty()) return join_queue(slot);
   const uint32_t tail = ready_head_ + ready_count_++;
   ready_[tail >= slot_count_ ? tail - slot_count_ : tail] = slot;
 }
@@ -278,6 +302,7 @@ void VSwitch::call_ready(SlotId slot) {
 // turn is: the more packets came in, the fewer NFs are woken, the more each of them finds. With
 // little traffic turns are short and nobody waits for the next one. (Figures: docs/design.md.)
 void VSwitch::wake_ready(Cycles now) {
+  if (!cores_.empty()) return deal(now);
   audit_wakes(now);
   if (ready_count_ == 0) return;
   uint32_t wakes = 1;
@@ -297,6 +322,7 @@ void VSwitch::wake_ready(Cycles now) {
     --ready_count_;
     wakes -= wake(slot, now);
   }
+  waker_.submit();
 }
 
 // Wakes it if it sleeps; true if that took a system call.
@@ -310,14 +336,19 @@ bool VSwitch::wake(SlotId slot, Cycles now) {
   if (entry.word.load(std::memory_order_relaxed) == kAsleep &&
       entry.word.exchange(kAwake, std::memory_order_acq_rel) == kAsleep) {
     ++wakes_.wakes;
+    ++wakes_.remote;
     wakes_.woken_packets += instance.held;
     waker_.wake(slot, entry);
     return true;
   }
+  watch_later(slot, instance, now);
+  return false;
+}
+
+void VSwitch::watch_later(SlotId slot, const Instance& instance, Cycles now) {
   if (audit_head_ - audit_tail_ < kAuditDepth)
     audits_[audit_head_++ % kAuditDepth] = {slot, instance.binding, instance.in_produced,
                                             now + rate_.cycles(kAuditDelay), false};
-  return false;
 }
 
 // An NF that was ready and found awake must not go to sleep on those packets. If one did, the
@@ -329,7 +360,7 @@ void VSwitch::audit_wakes(Cycles now) {
   if (now < audit.due) return;
   ++audit_tail_;
   const Instance& instance = instances_[index(audit.slot)];
-  if (instance.state != InstanceState::bound || instance.held == 0 ||
+  if (instance.state != InstanceState::bound || instance.held == 0 || instance.in_ready ||
       instance.binding != audit.binding)
     return;
   if (control_.wake(audit.slot).word.load(std::memory_order_acquire) != kAsleep) return;

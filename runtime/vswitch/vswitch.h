@@ -59,7 +59,8 @@ struct InstanceKeyHash {
 using TenantIndex = absl::flat_hash_map<InstanceKey, TenantId, InstanceKeyHash>;
 
 struct WakeCounters {
-  uint64_t wakes = 0;         // system calls made to wake an NF
+  uint64_t wakes = 0;         // NFs that were set to work: by a system call, or given the baton
+  uint64_t remote = 0;        // system calls the vSwitch made for that
   uint64_t woken_packets = 0; // packets those NFs held then
   uint64_t ready = 0;         // verdicts `ready`, whether or not the NF slept
   uint64_t late = 0;          // FAULTS rule 6: slept on packets that should have woken it
@@ -84,6 +85,13 @@ struct Attention {
   std::vector<PerNf> nfs;
   std::vector<SlotId> condemned;   // to be killed: they broke the ABI
   std::vector<BlobId> unused;      // blobs whose last user is gone
+};
+
+// An owner of the baton who has kept others waiting for longer than `baton.slice`.
+struct BatonSuspect {
+  uint32_t core;
+  SlotId owner;
+  BatonHead head;
 };
 
 struct DeathReport {
@@ -130,6 +138,13 @@ class VSwitch {
   // Must be told of every death before a slot is used again.
   void on_deaths(std::span<const DeathReport> deaths, Cycles now);
 
+  // The baton. What revoke_baton() is told is checked: it does nothing if the head has moved.
+  void place(SlotId slot, uint32_t core) { instance_core_[index(slot)] = static_cast<uint8_t>(core); }
+  uint32_t core_count() const { return static_cast<uint32_t>(cores_.size()); }
+  const CoreRecord& core(uint32_t i) const { return *cores_[i]; }
+  std::optional<BatonSuspect> suspect(uint32_t core) const;
+  bool revoke_baton(const BatonSuspect& suspect, Cycles now);
+
   // Configurations and tenants. Blob 0.. are placed in the bind region by the control thread.
   void define_blob(BlobId blob, BlobRecord record);
   uint32_t users_of(BlobId blob) const { return blob_users_[index(blob)]; }
@@ -164,6 +179,7 @@ class VSwitch {
   const WakeCounters& wakes() const { return wakes_; }
   const TurnCounters& turns() const { return turns_; }
   void swap_latency(Histogram& interval) { std::swap(latency_, interval); }
+  void swap_delay(uint32_t core, Histogram& interval) { std::swap(cores_[core]->delay, interval); }
   const std::vector<Instance>& instances() const { return instances_; }
   const std::vector<NfRecord>& nfs() const { return nfs_; }
   const std::vector<TenantRecord>& tenants() const { return tenants_; }
@@ -201,12 +217,17 @@ class VSwitch {
   static constexpr Nanos kFragmentLife = seconds(30);
   static constexpr Nanos kAuditDelay = millis(10);
   static constexpr Nanos kAuditConfirm = seconds(1);
+  static constexpr uint32_t kEagerQueueMax = 16;     // NFs in a core's queue, at most, to be eager
+  static constexpr Nanos kRestAfter = micros(200);   // `vswitch: { idle: sleep }`
+  static constexpr Nanos kRestMax = millis(1);
+  static constexpr Nanos kNudgeAfter = micros(100);
   static constexpr uint32_t kTenantCountMax = 1u << 16;
   static constexpr uint32_t kBlobCountMax = 1u << 17;
   static constexpr Nanos kCrashWindow = seconds(2);  // crashes closer than this are one series
   static constexpr int kCrashesFree = 3;             // replaced at once; then 10 ms, doubling
 
   // vswitch.cc: the turn
+  void rest(uint64_t idle);
   bool receive(Cycles now);
   uint32_t receive_from(Port& port, Cycles now);
   bool admit(BufferId b, const ParsedPacket& parsed, const PacketKey& key, uint64_t hash,
@@ -223,6 +244,25 @@ class VSwitch {
   void audit_wakes(Cycles now);
   void watch(Cycles now, bool worked);
   void drain_step(Cycles now);
+  void watch_later(SlotId slot, const Instance& instance, Cycles now);
+
+  // baton.cc
+  void make_cores();
+  CoreRecord& core_of(SlotId slot);
+  void join_queue(SlotId slot);
+  void leave_queue(SlotId slot);
+  void ready_again(SlotId slot);
+  bool has_errand(SlotId slot) const;
+  void answer_bells();
+  bool is_eager(SlotId slot);
+  void deal(Cycles now);
+  void look(CoreRecord& core, Cycles now);
+  bool fill(CoreRecord& core, Cycles now);
+  void on_turn(CoreRecord& core, SlotId slot, Cycles pushed, Cycles now);
+  void notify(SlotId slot);
+  void watch_owner(CoreRecord& core, Cycles now);
+  bool is_running(SlotId slot) const;
+  void revoke(CoreRecord& core, Cycles now);
 
   // collect.cc: what NFs give back
   bool collect(Cycles now);
@@ -343,6 +383,8 @@ class VSwitch {
   std::vector<SlotId> rung_;  // heard from the doorbells, not collected yet: a FIFO, each once
   uint32_t rung_head_ = 0, rung_count_ = 0;
   std::vector<uint8_t> in_rung_;
+  std::vector<std::unique_ptr<CoreRecord>> cores_;  // dispatch `baton` only
+  std::vector<uint8_t> instance_core_;
 
   // Audit of wakes: NFs that were ready and found awake must have taken those packets soon after.
   struct Audit {

@@ -1,0 +1,65 @@
+// The loop of an NF under the baton (runtime/abi/baton.h).
+#include <immintrin.h>
+
+#include "nfpool/nf_loop.h"
+#include "runtime/base/clock.h"
+#include "scheduler/park.h"
+
+namespace mayfly {
+
+void NfLoop::wait_for_baton(BatonSeat& seat) {
+  while (!seat.mine()) {
+    wake_.word.store(kAsleep, std::memory_order_relaxed);
+    // Pairs with the granter, who moves the head first and looks at the word then; and with the
+    // vSwitch, who publishes packets first and looks at the head then.
+    std::atomic_thread_fence(std::memory_order_seq_cst);
+    if (seat.mine()) break;
+    // Packets came while we still had the baton, or our budget was used up: the vSwitch must hear
+    // that they wait.
+    if (in_.waiting(slot_.from_switch.in_produced).value_or(0) != 0)
+      env_.control.doorbells().ring(slot_id_);
+    park(Dispatch::baton, wake_, wake_fd_);
+  }
+  wake_.word.store(kAwake, std::memory_order_relaxed);
+}
+
+void NfLoop::hold_baton(BatonSeat& seat) {
+  const uint64_t budget = env_.control.header().baton_budget;
+  uint64_t until = packets_ + budget;
+  uint64_t idle_since = 0;
+  while (seat.still_mine()) {
+    if (turn()) {
+      idle_since = 0;
+      if (packets_ < until && in_.waiting(slot_.from_switch.in_produced).value_or(0) != 0) continue;
+    }
+    switch (seat.pass()) {
+      case BatonSeat::Passed::nobody:
+        if (!idle_with_baton(seat, idle_since)) return;
+        [[fallthrough]];
+      case BatonSeat::Passed::kept: until = packets_ + budget; break;
+      case BatonSeat::Passed::handed:
+      case BatonSeat::Passed::lost: return;
+    }
+  }
+}
+
+// Nobody waits. True: there is work, or there may soon be; false: the baton is not ours any more.
+bool NfLoop::idle_with_baton(BatonSeat& seat, uint64_t& idle_since) {
+  if (something_to_do()) {
+    seat.count_kept();
+    return true;
+  }
+  const uint64_t now = tsc_now().n;
+  if (idle_since == 0) idle_since = now;
+  if (now - idle_since < env_.control.header().baton_idle_cycles) {
+    _mm_pause();
+    return true;
+  }
+  if (!seat.park()) return false;
+  // park() was a full fence: what came before it is seen here, what comes after it finds the baton
+  // parked.
+  idle_since = 0;
+  return (seat.anybody_waits() || something_to_do()) && seat.unpark();
+}
+
+}  // namespace mayfly

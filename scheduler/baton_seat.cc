@@ -1,0 +1,66 @@
+#include "scheduler/baton_seat.h"
+
+#include "scheduler/park.h"
+
+namespace mayfly {
+
+bool BatonSeat::mine() {
+  head_.word = core_.head.load(std::memory_order_acquire);
+  if (head_.parked()) return false;
+  if (core_.entry(head_.index() - 1).load(std::memory_order_relaxed) != self_) return false;
+  // An entry is rewritten only after the head has moved on.
+  std::atomic_thread_fence(std::memory_order_acquire);
+  return still_mine();
+}
+
+uint32_t BatonSeat::next(uint32_t& index) const {
+  // acquire pairs with the vSwitch's release: the entries below the tail are written.
+  const uint32_t tail = core_.tail.load(std::memory_order_acquire);
+  if (tail - index > kReadyEntries) return kNobody;  // scribbled over, or we are far behind
+  while (index != tail) {
+    const uint32_t slot = core_.entry(index++).load(std::memory_order_relaxed);
+    if (slot < control_.header().slot_count) return slot;
+  }
+  return kNobody;
+}
+
+bool BatonSeat::exchange(BatonHead to) {
+  // seq_cst: a full fence, before what the caller reads next (other rings, the tail).
+  if (!core_.head.compare_exchange_strong(head_.word, to.word, std::memory_order_seq_cst))
+    return false;
+  head_ = to;
+  return true;
+}
+
+BatonSeat::Passed BatonSeat::pass() {
+  uint32_t index = head_.index();
+  const uint32_t slot = next(index);
+  if (slot == kNobody) return Passed::nobody;
+  if (!exchange(BatonHead::make(head_.epoch(), false, index))) return Passed::lost;
+  count(slot == self_ ? core_.kept : core_.handovers);
+  if (slot == self_) return Passed::kept;
+  wake(slot);
+  return Passed::handed;
+}
+
+void BatonSeat::wake(uint32_t slot) const {
+  WakeEntry& entry = control_.wake(SlotId{slot});
+  if (entry.word.exchange(kAwake, std::memory_order_seq_cst) == kAsleep) futex_wake(entry.word);
+}
+
+bool BatonSeat::park() {
+  if (!exchange(BatonHead::make(head_.epoch(), true, head_.index()))) return false;
+  count(core_.parks);
+  return true;
+}
+
+bool BatonSeat::anybody_waits() const {
+  uint32_t index = head_.index();
+  return next(index) != kNobody;
+}
+
+bool BatonSeat::unpark() {
+  return exchange(BatonHead::make(head_.epoch(), false, head_.index()));
+}
+
+}  // namespace mayfly

@@ -1,0 +1,54 @@
+// The NF's end of the baton (runtime/abi/baton.h has the protocol). Like park.h it stands apart, so
+// that an NF process links nothing else of the scheduler.
+#pragma once
+
+#include "runtime/abi/baton.h"
+#include "runtime/abi/region.h"
+
+namespace mayfly {
+
+class BatonSeat {
+ public:
+  BatonSeat(const ControlView& control, uint32_t core, SlotId self)
+      : control_(control), core_(control.core(core)), self_(raw(self)) {}
+
+  // Is the baton ours? Looks at the head; only then may the others be called.
+  bool mine();
+  // Has the head stayed as it was since then? (Not: revoked.)
+  bool still_mine() const { return core_.head.load(std::memory_order_relaxed) == head_.word; }
+
+  enum class Passed : uint8_t {
+    nobody,  // nobody waits: it is still ours
+    kept,    // we were the next ourselves
+    handed,  // another has it, and was woken
+    lost,    // it had been revoked
+  };
+  Passed pass();
+
+  // For people: more work came while nobody waited, so that no switch was needed.
+  void count_kept() { count(core_.kept); }
+
+  // Gives it to the vSwitch. False: it was revoked. Afterwards the caller must look whether there
+  // is work meanwhile, and then unpark() or sleep.
+  bool park();
+  bool anybody_waits() const;
+  // Takes it back; false: somebody else has it now.
+  bool unpark();
+
+ private:
+  // The first that waits, or kNobody; `index` is moved past it.
+  uint32_t next(uint32_t& index) const;
+  bool exchange(BatonHead to);
+  void wake(uint32_t slot) const;
+  // Holders alone write the counters, one at a time.
+  static void count(std::atomic<uint64_t>& counter) {
+    counter.store(counter.load(std::memory_order_relaxed) + 1, std::memory_order_relaxed);
+  }
+
+  ControlView control_;
+  CoreBaton& core_;
+  uint32_t self_;
+  BatonHead head_;
+};
+
+}  // namespace mayfly
