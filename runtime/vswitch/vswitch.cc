@@ -44,6 +44,7 @@ VSwitch::VSwitch(const Setup& setup)
       vacancies_(2 * size_t{slot_count_}),
       nfs_(config_.nfs.size()),
       tenants_(kTenantCountMax),
+      tenant_by_key_(kTenantCountMax, InstanceKeyHash{fresh_secret()}),
       instance_blob_(slot_count_, kNone<BlobId>),
       rung_(slot_count_),
       in_rung_(slot_count_, 0),

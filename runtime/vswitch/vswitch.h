@@ -20,7 +20,8 @@
 #include <span>
 #include <vector>
 
-#include "absl/container/flat_hash_map.h"
+#include "absl/hash/hash.h"
+#include "absl/strings/string_view.h"
 #include "flowdir/flow_table.h"
 #include "flowdir/rules.h"
 #include "runtime/arena/arena.h"
@@ -52,11 +53,12 @@ struct BindingKeyHash {
   }
 };
 struct InstanceKeyHash {
+  uint64_t secret = 0;
   size_t operator()(const InstanceKey& k) const {
-    return absl::HashOf(k.kind, absl::string_view(reinterpret_cast<const char*>(k.bytes), kKeyBytes));
+    return absl::HashOf(secret, k.kind,
+                        absl::string_view(reinterpret_cast<const char*>(k.bytes), kKeyBytes));
   }
 };
-using TenantIndex = absl::flat_hash_map<InstanceKey, TenantId, InstanceKeyHash>;
 
 struct WakeCounters {
   uint64_t wakes = 0;         // system calls made to wake an NF
@@ -140,9 +142,13 @@ class VSwitch {
     std::optional<ChainId> chain;
     std::vector<std::pair<NfId, BlobId>> blobs;
     bool rebind;  // its key or chain changed: its bindings retire
+    std::optional<InstanceKey> new_key = std::nullopt;  // its from now on, and nobody's until now
+    std::optional<InstanceKey> old_key = std::nullopt;  // nobody's from now on
+    bool begun = false;
   };
-  // `keys` replaces the index of tenants; the old one is left in it for the caller to destroy.
-  void change_tenants(std::vector<TenantChange>& changes, TenantIndex& keys, Cycles now);
+  // Makes a turn's share of `changes`, from `done` on; called again until `done` is their number.
+  // Former blobs are left in them for the caller to destroy.
+  void change_tenants(std::span<TenantChange> changes, size_t& done, Cycles now);
 
   // Waking: what an NF at this place is woken by from now on. Who waits under the old settings
   // is not looked at: call_waiting() does that.
@@ -202,6 +208,7 @@ class VSwitch {
   static constexpr Nanos kAuditDelay = millis(10);
   static constexpr Nanos kAuditConfirm = seconds(1);
   static constexpr uint32_t kTenantCountMax = 1u << 16;
+  static constexpr uint32_t kTenantWorkMax = 64;  // tenants changed, or bindings, in one turn
   static constexpr uint32_t kBlobCountMax = 1u << 17;
   static constexpr Nanos kCrashWindow = seconds(2);  // crashes closer than this are one series
   static constexpr int kCrashesFree = 3;             // replaced at once; then 10 ms, doubling
@@ -269,6 +276,7 @@ class VSwitch {
   void free_binding(BindingId b);
   void link_tenant(BindingId b);
   void unlink_tenant(BindingId b);
+  void begin_change(TenantChange& change);
 
   // instances.cc: binding instances, vacancies, deaths
   void bind_instance(SlotId slot, BindingId b, uint8_t position);
@@ -290,7 +298,7 @@ class VSwitch {
   void salvage();
   uint32_t vacate(BindingId b, uint8_t position);
   void bury(const DeathReport& death, size_t& salvaged, Cycles now);
-  void reconfigure(TenantId tenant);
+  void reconfigure(BindingId b);
   void want_attention();
 
   uint32_t tick_timer(SlotId slot) const { return slot_count_ + raw(slot); }
@@ -326,7 +334,7 @@ class VSwitch {
   std::vector<NfRecord> nfs_;
   std::vector<ChainRecord> chains_;
   std::vector<TenantRecord> tenants_;
-  TenantIndex tenant_by_key_;
+  FixedMap<InstanceKey, TenantId, InstanceKeyHash> tenant_by_key_;
   std::vector<BlobRecord> blobs_;
   std::vector<uint32_t> blob_users_;
   std::vector<BlobId> instance_blob_;  // by slot: what its binding uses
