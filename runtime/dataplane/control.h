@@ -77,6 +77,7 @@ class Control : public DataplaneApi {
   void refill(const Attention& attention);
   void on_second();
   void housekeeping();
+  void end_with_captures();
   void begin_drain();
   void finish();
 
@@ -123,6 +124,9 @@ class Control : public DataplaneApi {
   int exit_code_ = 0;
   uint32_t start_target_ = 0;
   uint32_t start_reported_ = 0;
+  bool captures_only_ = true;   // no other source: the run ends with them
+  int64_t held_last_ = -1;      // packets inside when that was last looked at, and since when
+  SteadyTime held_since_{};
   Histogram latency_;           // since traffic was opened
   Histogram interval_;          // swapped with the vSwitch's
   Histogram window_latency_;    // since window_begin_

@@ -370,6 +370,10 @@ void VSwitch::advance_timers(Cycles now) {
   flow_timers_.advance(now, kTimerBudget, [&](uint32_t flow) { on_flow_timer(flow, now); });
 }
 
+bool VSwitch::exhausted() const {
+  return std::all_of(ports_.begin(), ports_.end(), [](const auto& p) { return p->exhausted(); });
+}
+
 void VSwitch::begin_drain(Cycles now, Cycles patience) {
   for (auto& port : ports_) port->stop();
   draining_ = true;

@@ -119,6 +119,7 @@ class VSwitch {
 
   // Traffic.
   void open_traffic() { open_ = true; }
+  bool exhausted() const;  // no port has, or will have, anything more to give
   void begin_drain(Cycles now, Cycles patience);
   // Set once all packets have left, or the patience has ended. Any thread; the control thread's
   // attention is asked for then.
