@@ -20,6 +20,7 @@ namespace {
 
 constexpr Nanos kDrainPatience = seconds(2);
 constexpr int kHousekeepingMs = 100;
+constexpr auto kStillPatience = std::chrono::seconds(1);
 
 using Clock = std::chrono::steady_clock;
 
@@ -46,7 +47,10 @@ Control::Control(const Setup& setup)
       wake_(wake_settings_of(config_)) {
   delays_.resize(vswitch_.core_count());
   delays_now_.resize(vswitch_.core_count());
-  for (const PortConfig& port : config_.ports) rates_.push_back(port.gen ? port.gen->rate_pps : 0);
+  for (const PortConfig& port : config_.ports) {
+    rates_.push_back(port.gen ? port.gen->rate_pps : 0);
+    captures_only_ &= !port.gen && port.dev.empty();
+  }
 }
 
 Control::~Control() {
@@ -241,6 +245,23 @@ void Control::housekeeping() {
   if (vswitch_.core_count() != 0) judge_owners();
   free_quarantined();
   if (phase_ == Phase::open && Clock::now() >= next_second_) on_second();
+  if (phase_ == Phase::open && captures_only_) end_with_captures();
+}
+
+// When all captures are read and everything has come out. What has not moved for a second waits
+// for a larger batch, or for an NF that hangs: draining calls the one and gives up on the other.
+void Control::end_with_captures() {
+  bool exhausted = false;
+  int64_t held = 0;
+  on_lcore([&] {
+    exhausted = vswitch_.exhausted();
+    held = vswitch_.ledger().held();
+  });
+  if (!exhausted) return;
+  if (std::exchange(held_last_, held) != held) held_since_ = Clock::now();
+  if (held != 0 && Clock::now() - held_since_ < kStillPatience) return;
+  notice("all captures are read: the run ends");
+  begin_drain();
 }
 
 void Control::on_second() {

@@ -73,8 +73,8 @@ BindingId VSwitch::resolve(FlowId& flow, const PacketKey& key, uint64_t hash, Cy
 TenantId VSwitch::tenant_of(const Rule& rule, const PacketKey& key, RuleId id) const {
   const KeyBy by = rule.tenant_by.value_or(rule.instance_per);
   if (tenant_by_key_.empty() || kind_of(by) == KeyKind::none) return kNone<TenantId>;
-  const auto found = tenant_by_key_.find(instance_key(by, key, id));
-  return found == tenant_by_key_.end() ? kNone<TenantId> : found->second;
+  const TenantId* found = tenant_by_key_.find(instance_key(by, key, id));
+  return found == nullptr ? kNone<TenantId> : *found;
 }
 
 // A tenant's binding also serves packets of its key that come by a rule which names no tenant (the
@@ -345,30 +345,47 @@ void VSwitch::unlink_tenant(BindingId b) {
     bindings_[index(binding.next_of_tenant)].previous_of_tenant = binding.previous_of_tenant;
   if (binding.previous_of_tenant != kNone<BindingId>)
     bindings_[index(binding.previous_of_tenant)].next_of_tenant = binding.next_of_tenant;
+  else if (tenant.outdated == b)
+    tenant.outdated = binding.next_of_tenant;
   else
     tenant.bindings = binding.next_of_tenant;
   binding.next_of_tenant = binding.previous_of_tenant = kNone<BindingId>;
 }
 
-// Tenants attach, change and detach: only their own flows are looked at again.
-void VSwitch::change_tenants(std::vector<TenantChange>& changes, TenantIndex& keys, Cycles now) {
+// Tenants attach, change and detach: only their own flows are looked at again. Each of them changes
+// in one step, between two packets; what it has bound until then follows, kTenantWorkMax a turn.
+void VSwitch::change_tenants(std::span<TenantChange> changes, size_t& done, Cycles now) {
   now_ = now;
-  tenant_by_key_.swap(keys);
-  ++tenant_epoch_;
-  for (TenantChange& change : changes) {
+  for (uint32_t work = 0; done < changes.size() && work < kTenantWorkMax; ++work) {
+    TenantChange& change = changes[done];
     TenantRecord& tenant = tenants_[index(change.tenant)];
-    for (const auto& [nf, blob] : change.blobs) use_blob(blob);
-    tenant.blobs.swap(change.blobs);
-    tenant.live = change.live;
-    tenant.chain_overridden = change.chain.has_value();
-    tenant.chain = change.chain.value_or(ChainId{});
-    if (change.rebind || !change.live) {
-      while (tenant.bindings != kNone<BindingId>) release(tenant.bindings);
+    if (!change.begun) {
+      begin_change(change);
+    } else if (change.rebind || !change.live) {
+      release(tenant.outdated);
     } else {
-      reconfigure(change.tenant);
+      const BindingId b = tenant.outdated;
+      unlink_tenant(b);
+      link_tenant(b);
+      reconfigure(b);
     }
-    for (const auto& [nf, blob] : change.blobs) drop_blob(blob);  // the former ones
+    if (tenant.outdated == kNone<BindingId>) ++done;
   }
+  if (done == changes.size()) ++tenant_epoch_;  // flows that nobody's NFs served until now
+}
+
+void VSwitch::begin_change(TenantChange& change) {
+  TenantRecord& tenant = tenants_[index(change.tenant)];
+  change.begun = true;
+  if (change.old_key) tenant_by_key_.erase(*change.old_key);
+  if (change.new_key) tenant_by_key_.put(*change.new_key, change.tenant);
+  for (const auto& [nf, blob] : change.blobs) use_blob(blob);
+  tenant.blobs.swap(change.blobs);
+  for (const auto& [nf, blob] : change.blobs) drop_blob(blob);  // the former ones
+  tenant.live = change.live;
+  tenant.chain_overridden = change.chain.has_value();
+  tenant.chain = change.chain.value_or(ChainId{});
+  tenant.outdated = std::exchange(tenant.bindings, kNone<BindingId>);
 }
 
 }  // namespace mayfly

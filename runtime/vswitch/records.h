@@ -128,6 +128,7 @@ struct TenantRecord {
   ChainId chain{};
   uint32_t packets_held = 0;
   BindingId bindings = kNone<BindingId>;    // list through ChainBinding::next_of_tenant
+  BindingId outdated = kNone<BindingId>;    // the same, of those that a change has still to reach
   std::vector<std::pair<NfId, BlobId>> blobs;
   uint64_t packets = 0, bytes = 0, limit_drops = 0;
 };

@@ -45,6 +45,7 @@ VSwitch::VSwitch(const Setup& setup)
       vacancies_(2 * size_t{slot_count_}),
       nfs_(config_.nfs.size()),
       tenants_(kTenantCountMax),
+      tenant_by_key_(kTenantCountMax, InstanceKeyHash{fresh_secret()}),
       instance_blob_(slot_count_, kNone<BlobId>),
       rung_(slot_count_),
       in_rung_(slot_count_, 0),
@@ -398,6 +399,10 @@ void VSwitch::advance_timers(Cycles now) {
     call_ready(slot);
   });
   flow_timers_.advance(now, kTimerBudget, [&](uint32_t flow) { on_flow_timer(flow, now); });
+}
+
+bool VSwitch::exhausted() const {
+  return std::all_of(ports_.begin(), ports_.end(), [](const auto& p) { return p->exhausted(); });
 }
 
 void VSwitch::begin_drain(Cycles now, Cycles patience) {

@@ -20,7 +20,8 @@
 #include <span>
 #include <vector>
 
-#include "absl/container/flat_hash_map.h"
+#include "absl/hash/hash.h"
+#include "absl/strings/string_view.h"
 #include "flowdir/flow_table.h"
 #include "flowdir/rules.h"
 #include "runtime/arena/arena.h"
@@ -52,11 +53,12 @@ struct BindingKeyHash {
   }
 };
 struct InstanceKeyHash {
+  uint64_t secret = 0;
   size_t operator()(const InstanceKey& k) const {
-    return absl::HashOf(k.kind, absl::string_view(reinterpret_cast<const char*>(k.bytes), kKeyBytes));
+    return absl::HashOf(secret, k.kind,
+                        absl::string_view(reinterpret_cast<const char*>(k.bytes), kKeyBytes));
   }
 };
-using TenantIndex = absl::flat_hash_map<InstanceKey, TenantId, InstanceKeyHash>;
 
 struct WakeCounters {
   uint64_t wakes = 0;         // NFs that were set to work: by a system call, or given the baton
@@ -125,6 +127,7 @@ class VSwitch {
 
   // Traffic.
   void open_traffic() { open_ = true; }
+  bool exhausted() const;  // no port has, or will have, anything more to give
   void begin_drain(Cycles now, Cycles patience);
   // Set once all packets have left, or the patience has ended. Any thread; the control thread's
   // attention is asked for then.
@@ -155,9 +158,13 @@ class VSwitch {
     std::optional<ChainId> chain;
     std::vector<std::pair<NfId, BlobId>> blobs;
     bool rebind;  // its key or chain changed: its bindings retire
+    std::optional<InstanceKey> new_key = std::nullopt;  // its from now on, and nobody's until now
+    std::optional<InstanceKey> old_key = std::nullopt;  // nobody's from now on
+    bool begun = false;
   };
-  // `keys` replaces the index of tenants; the old one is left in it for the caller to destroy.
-  void change_tenants(std::vector<TenantChange>& changes, TenantIndex& keys, Cycles now);
+  // Makes a turn's share of `changes`, from `done` on; called again until `done` is their number.
+  // Former blobs are left in them for the caller to destroy.
+  void change_tenants(std::span<TenantChange> changes, size_t& done, Cycles now);
 
   // Waking: what an NF at this place is woken by from now on. Who waits under the old settings
   // is not looked at: call_waiting() does that.
@@ -222,6 +229,7 @@ class VSwitch {
   static constexpr Nanos kRestMax = millis(1);
   static constexpr Nanos kNudgeAfter = micros(100);
   static constexpr uint32_t kTenantCountMax = 1u << 16;
+  static constexpr uint32_t kTenantWorkMax = 64;  // tenants changed, or bindings, in one turn
   static constexpr uint32_t kBlobCountMax = 1u << 17;
   static constexpr Nanos kCrashWindow = seconds(2);  // crashes closer than this are one series
   static constexpr int kCrashesFree = 3;             // replaced at once; then 10 ms, doubling
@@ -309,6 +317,7 @@ class VSwitch {
   void free_binding(BindingId b);
   void link_tenant(BindingId b);
   void unlink_tenant(BindingId b);
+  void begin_change(TenantChange& change);
 
   // instances.cc: binding instances, vacancies, deaths
   void bind_instance(SlotId slot, BindingId b, uint8_t position);
@@ -330,7 +339,7 @@ class VSwitch {
   void salvage();
   uint32_t vacate(BindingId b, uint8_t position);
   void bury(const DeathReport& death, size_t& salvaged, Cycles now);
-  void reconfigure(TenantId tenant);
+  void reconfigure(BindingId b);
   void want_attention();
 
   uint32_t tick_timer(SlotId slot) const { return slot_count_ + raw(slot); }
@@ -366,7 +375,7 @@ class VSwitch {
   std::vector<NfRecord> nfs_;
   std::vector<ChainRecord> chains_;
   std::vector<TenantRecord> tenants_;
-  TenantIndex tenant_by_key_;
+  FixedMap<InstanceKey, TenantId, InstanceKeyHash> tenant_by_key_;
   std::vector<BlobRecord> blobs_;
   std::vector<uint32_t> blob_users_;
   std::vector<BlobId> instance_blob_;  // by slot: what its binding uses

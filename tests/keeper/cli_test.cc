@@ -92,6 +92,18 @@ TEST(CommandLine, ConfigurationErrorsNameFileAndLine) {
   std::remove(file.c_str());
 }
 
+TEST(CommandLine, ExperimentsNeedPython) {
+  const std::string path = ::getenv("PATH") != nullptr ? ::getenv("PATH") : "";
+  ::setenv("PATH", "/nowhere", 1);
+  for (const char* command : {"sweep", "report", "tune", "compare"}) {
+    const Outcome outcome = mayfly(command);
+    EXPECT_EQ(outcome.status, 1) << outcome.text;
+    EXPECT_NE(outcome.text.find("needs python3"), std::string::npos) << outcome.text;
+    EXPECT_EQ(std::count(outcome.text.begin(), outcome.text.end(), '\n'), 1) << outcome.text;
+  }
+  ::setenv("PATH", path.c_str(), 1);
+}
+
 TEST(CommandLine, TheDoctorAnswersEveryTopic) {
   const Outcome outcome = mayfly("doctor");
   for (const char* topic : {"kernel", "DPDK", "NF images", "cores", "memory", "huge pages", "THP",

@@ -1,4 +1,5 @@
 // Tenants that come, change and go while packets flow.
+#include "absl/container/flat_hash_map.h"
 #include "tests/vswitch/env.h"
 
 namespace mayfly {
@@ -19,10 +20,17 @@ class TenantTest : public VSwitchTest {
     vswitch_->define_blob(id, {64 * raw(id), static_cast<uint32_t>(text.size())});
     return id;
   }
+  // With the tenant's key as keys_ has it now.
   void change(VSwitch::TenantChange change) {
-    TenantIndex keys(keys_.begin(), keys_.end());
+    for (const auto& [key, tenant] : keys_)
+      if (tenant == change.tenant && !told_.contains(key)) change.new_key = key;
+    for (const auto& [key, tenant] : told_)
+      if (tenant == change.tenant && !keys_.contains(key)) change.old_key = key;
+    if (change.new_key) told_[*change.new_key] = change.tenant;
+    if (change.old_key) told_.erase(*change.old_key);
     std::vector<VSwitch::TenantChange> changes{std::move(change)};
-    vswitch_->change_tenants(changes, keys, now_);
+    size_t done = 0;
+    while (done == 0) vswitch_->change_tenants(changes, done, now_);
   }
   SlotId serving(uint8_t host, uint32_t nf = 0) {
     for (SlotId s : bound(nf)) {
@@ -52,7 +60,8 @@ class TenantTest : public VSwitchTest {
     return attention.unused;
   }
 
-  TenantIndex keys_;
+  using Keys = absl::flat_hash_map<InstanceKey, TenantId, InstanceKeyHash>;
+  Keys keys_, told_;
   uint32_t blob_count_ = 0;
 };
 
@@ -238,6 +247,65 @@ TEST_F(TenantTest, AChainReplacedBehindItsGateWaitsForItAllTheSame) {
   for (uint32_t i = 0; i < 10; ++i) EXPECT_EQ(number_of(port(1).out[i]), i);
   EXPECT_EQ(number_of(port(1).out[10]), 12u);
   expect_balance();
+}
+
+// 150 tenants get another chain in one request: no turn does more than its share, packets flow in
+// between, and each tenant meets the old chain or the new one, in order.
+TEST_F(TenantTest, ManyChangesTakeSeveralTurnsAndLoseNothing) {
+  constexpr uint8_t kTenants = 150;
+  start(two_chains());
+  give(0, kTenants);
+  give(1, kTenants);
+  std::vector<VSwitch::TenantChange> attach, rechain;
+  for (uint8_t t = 0; t < kTenants; ++t) {
+    attach.push_back({TenantId{t}, true, {}, {}, false, address(t + 1)});
+    rechain.push_back({TenantId{t}, true, ChainId{1}, {}, true});
+  }
+  uint32_t number = 0;
+  const auto everybody = [&] {
+    for (uint8_t host = 1; host <= kTenants; ++host)
+      port(0).in.push_back(udp(host, 1000, number));
+    ++number;
+    for (int i = 0; i < 5; ++i) turn();
+  };
+  size_t done = 0, turns = 0;
+  for (; done < attach.size(); ++turns) vswitch_->change_tenants(attach, done, now_);
+  EXPECT_EQ(turns, 3u);
+  everybody();
+  ASSERT_EQ(bound(0).size(), kTenants);
+  for (done = turns = 0; done < rechain.size(); ++turns) {
+    vswitch_->change_tenants(rechain, done, now_);
+    everybody();
+  }
+  EXPECT_EQ(turns, 5u);  // 150 tenants and 150 bindings
+  for (int i = 0; i < 4; ++i) settle();
+  EXPECT_EQ(bound(0).size(), 0u);
+  EXPECT_EQ(bound(1).size(), kTenants);
+  EXPECT_EQ(vswitch_->ledger().dropped(), 0u);
+  ASSERT_EQ(port(1).out.size(), number * kTenants);
+  std::map<uint8_t, uint32_t> next;
+  for (const Frame& f : port(1).out) EXPECT_EQ(number_of(f), next[f[29]]++);
+  expect_balance();
+}
+
+// More connections than a turn's share: those that were there get their new arguments in time.
+TEST_F(TenantTest, ATenantOfManyBindingsIsReconfiguredWhole) {
+  Config c = two_ports({"x"}, KeyBy::five_tuple);
+  for (FlowConfig& f : c.flows) f.tenant_by = KeyBy::src_ip;
+  start(c);
+  give(0, 100);
+  keys_ = {{address(1), TenantId{0}}};
+  change({TenantId{0}, true, {}, {{NfId{0}, blob("old")}}, false});
+  for (uint16_t f = 0; f < 100; ++f) port(0).in.push_back(udp(1, f));
+  settle();
+  change({TenantId{0}, true, {}, {{NfId{0}, blob("new")}}, false});
+  settle();
+  ASSERT_EQ(bound(0).size(), 100u);
+  for (SlotId s : bound(0)) EXPECT_EQ(nf(s).config, "new");
+  keys_.clear();
+  change({TenantId{0}, false, {}, {}, false});
+  EXPECT_EQ(bound(0).size(), 0u);
+  EXPECT_EQ(unused().size(), 2u);
 }
 
 // The last packet of the second NF and one that the first has just passed on come back together:
