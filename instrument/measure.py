@@ -75,7 +75,11 @@ def identity(host, mayfly):
     }
     digest = hashlib.sha256()
     for name in ("mayfly-dataplane", "mayfly-zygote"):
-        digest.update((pathlib.Path(mayfly).parent / name).read_bytes())
+        try:
+            digest.update((pathlib.Path(mayfly).parent / name).read_bytes())
+        except OSError as error:
+            raise grid.GridError(f"{error.filename}: {error.strerror}; build or install Mayfly "
+                                 "whole") from None
     versions = {"mayfly": host["version"], "build": digest.hexdigest()[:16], "dpdk": host["dpdk"],
                 "python": platform.python_version()}
     return described, versions
