@@ -66,6 +66,40 @@ class OneTenant(scenario.Scenario):
         self.drops(report, "nf_ring_full", "tx_full", "tenant_limit", "nf_drop")
 
 
+class Fragments(scenario.Scenario):
+    """What docs/config.md says of IPv4 fragments on kernel interfaces."""
+    PASS = """
+ports:
+{ports}
+nfs:
+  count: {{ image: counter, pool: {{ idle: 4, max: 8 }} }}
+chains:
+  pass: {{ nfs: [count] }}
+flows:
+{flows}
+"""
+
+    def arrived(self, ports, size):
+        """Of five datagrams of `size` bytes; and the run's report."""
+        sides = TwoSides(self, 1)
+        run = self.start(self.PASS.format(ports=ports, flows=TwoSides.flows("pass")),
+                         namespace=sides.switch)
+        return sides.datagrams(5, size), run.stop()
+
+    def test_af_packet_puts_them_together(self):
+        for size, reason in ((1600, "tx_oversize"), (3000, "rx_truncated")):
+            with self.subTest(size=size):
+                arrived, report = self.arrived(TwoSides.ports(), size)
+                self.assertEqual(arrived, 0)
+                self.assertEqual(report["packets"]["drops"], {reason: 5})
+
+    def test_net_pcap_leaves_them_alone(self):
+        port = '  - {{ name: {0}, dev: "net_pcap{1},iface={0}" }}\n'
+        arrived, report = self.arrived(port.format("lan", 0) + port.format("wan", 1), 8000)
+        self.assertEqual(arrived, 5)
+        self.drops(report)
+
+
 class TwoHundredTenants(scenario.Scenario):
     COUNT = 200
     BLOCKED, LIMITED, LIMIT_MBPS = 7, 9, 20

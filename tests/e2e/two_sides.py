@@ -144,6 +144,24 @@ class TwoSides:
         return self.client.popen("iperf3", "-c", SERVER, "-B", self.tenants[tenant], "-p",
                                  str(port), "-J", *arguments, stdout=subprocess.PIPE, text=True)
 
+    def datagrams(self, count, size):
+        """Sends UDP from the first tenant to the server; how many arrive whole."""
+        sender = self.client.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        receiver = self.server.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        with sender, receiver:
+            sender.bind((self.tenants[0], 7001))
+            receiver.bind((SERVER, 7002))
+            receiver.settimeout(2)
+            for _ in range(count):
+                sender.sendto(bytes(size), (SERVER, 7002))
+            arrived = 0
+            try:
+                while arrived < count:
+                    arrived += len(receiver.recv(1 << 16)) == size
+            except TimeoutError:
+                pass
+            return arrived
+
     def udp_mbps(self, tenant, way, offered_mbps, seconds):
         """Offers UDP and returns what arrives, in Mb/s of frame bytes (no FCS). The first second,
         in which a token bucket spends what it had saved, does not count."""
