@@ -29,7 +29,7 @@ bool BatonQueue::forget(SlotId slot) {
 
 // Somebody scribbled over the core's words: all are written anew, from the private copy.
 void BatonQueue::restart() {
-  head_ = BatonHead::make((head_.epoch() + 1) & 0x7fffffff, true, head_.index());
+  head_ = BatonHead::make(new_epoch(), true, head_.index());
   for (uint32_t i = head_.index(); i != tail_; ++i)
     core_.entry(i).store(entry(i).slot, std::memory_order_relaxed);
   core_.tail.store(tail_, std::memory_order_release);

@@ -52,13 +52,13 @@ class BatonQueue {
   // If it is parked and somebody waits: he gets it, and must be woken.
   template <class OnTaken>
   SlotId grant(OnTaken&& on_taken) {
-    return parked() && length() != 0 ? move_on(head_.epoch(), on_taken) : kNone<SlotId>;
+    return parked() && length() != 0 ? move_on(on_taken) : kNone<SlotId>;
   }
   // Takes the baton from its owner. The next gets it and must be woken; kNone: nobody waits (it is
   // parked then), or the head has moved meanwhile (look() will tell).
   template <class OnTaken>
   SlotId revoke(OnTaken&& on_taken) {
-    return move_on((head_.epoch() + 1) & 0x7fffffff, on_taken);
+    return move_on(on_taken);
   }
   // Its NF died; true if it waited here.
   bool forget(SlotId slot);
@@ -90,12 +90,13 @@ class BatonQueue {
     while (i != tail_ && entry(i).slot == kNobody) ++i;
     return i;
   }
-  // The first that lives gets it; if there is none, it is parked behind the dead.
+  uint32_t new_epoch() const { return (head_.epoch() + 1) & 0x7fffffff; }
+  // In a new epoch, the first that lives gets it; if there is none, it is parked behind the dead.
   template <class OnTaken>
-  SlotId move_on(uint32_t epoch, OnTaken&& on_taken) {
+  SlotId move_on(OnTaken&& on_taken) {
     const uint32_t first = skip_dead();
     const bool nobody = first == tail_;
-    const BatonHead to = BatonHead::make(epoch, nobody, nobody ? tail_ : first + 1);
+    const BatonHead to = BatonHead::make(new_epoch(), nobody, nobody ? tail_ : first + 1);
     uint64_t expected = head_.word;
     if (!core_.head.compare_exchange_strong(expected, to.word, std::memory_order_seq_cst))
       return kNone<SlotId>;

@@ -8,7 +8,7 @@
 //
 //   hand over   holder:  head (e, 0, i) -> (e, 0, i + 1), then wake entries[i]
 //   park        holder:  head (e, 0, i) -> (e, 1, i), look again, sleep
-//   grant       vSwitch: head (e, 1, i) -> (e, 0, i + 1), then wake entries[i]
+//   grant       vSwitch: head (e, 1, i) -> (e + 1, 0, i + 1), then wake entries[i]
 //   revoke      vSwitch: head (e, _, i) -> (e + 1, 0, i + 1), then wake entries[i]; or, if nobody
 //                        waits, -> (e + 1, 1, i)
 //
@@ -18,7 +18,8 @@
 //   - there are never two owners, whatever is paused or killed wherever;
 //   - a holder that was revoked while it slept, at any instruction, can at most try one
 //     compare-and-swap, which fails, because within an epoch the owner alone moves the head, and an
-//     epoch never comes back;
+//     epoch never comes back (nor does one who parked, and was paused before he could take it back,
+//     find an index that has gone once around: hence the new epoch of a grant);
 //   - a holder killed between its compare-and-swap and its wake leaves an owner that sleeps: the
 //     vSwitch sees that the head does not move, finds the owner asleep, and wakes it (a second
 //     hint does no harm);

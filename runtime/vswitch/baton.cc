@@ -137,8 +137,8 @@ void VSwitch::watch_owner(CoreRecord& core, Cycles now) {
   BatonQueue& queue = core.queue;
   if (queue.parked() || queue.head() != core.seen) {
     core.seen = queue.head();
-    core.moved = core.nudged = now;
-    core.reported = false;
+    core.held_since = core.moved = now;
+    core.nudged = core.reported = false;
     return;
   }
   if (!is_running(queue.owner())) return revoke(core, now);
@@ -146,12 +146,12 @@ void VSwitch::watch_owner(CoreRecord& core, Cycles now) {
     core.moved = now;
     core.reported = false;
   }
-  if (now.n - core.nudged.n < rate_.cycles(kNudgeAfter).n) return;
-  core.nudged = now;
-  // Also if nobody waits: it may have packets.
-  if (control_.wake(queue.owner()).word.load(std::memory_order_relaxed) == kAsleep) {
-    ++core.nudges;
-    notify(queue.owner());
+  // Once to each owner: killed may have been who was to wake it; also between the word and the system
+  // call, so the word is not asked. Also if nobody waits: it may have packets.
+  if (!core.nudged && now.n - core.held_since.n >= rate_.cycles(kNudgeAfter).n) {
+    core.nudged = true;
+    core.nudges += control_.wake(queue.owner()).word.exchange(kAwake) == kAsleep;
+    waker_.wake(queue.owner(), control_.wake(queue.owner()));
   }
   if (!core.reported && now.n - core.moved.n > rate_.cycles(config_.baton.slice).n) {
     core.reported = true;

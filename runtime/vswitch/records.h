@@ -116,7 +116,9 @@ struct CoreRecord {
   std::vector<SlotId> ready;        // behind it: a FIFO, each NF at most once
   uint32_t ready_head = 0, ready_count = 0;
   BatonHead seen;                   // the head when it last moved, ...
-  Cycles moved{0}, nudged{0};       // ... and when that was
+  Cycles held_since{0};             // ... and when that was
+  Cycles moved{0};                  // the same, or when last nobody waited
+  bool nudged = false;              // the owner was woken once more
   bool reported = false;            // the control thread was asked to judge its owner
   uint64_t revocations = 0, nudges = 0;
   Histogram delay;                  // cycles from joining the queue to having the baton
