@@ -75,7 +75,7 @@ PcapPort::~PcapPort() {
 uint32_t PcapPort::window(Cycles now, const Ledger& ledger) {
   const int64_t held = ledger.held();
   const uint64_t gone = ledger.tx + ledger.dropped();
-  if (gone != gone_last_) {
+  if (gone != gone_last_ || last_moved_.n == 0) {  // or nothing was read before now
     gone_last_ = gone;
     last_moved_ = now;
     patience_ = kPatience;
