@@ -35,7 +35,8 @@ def setting_of(point):
 
 def nominal_seconds(setting, rates, settings, search):
     """About how long a unit takes; the progress bar corrects it as it learns."""
-    start = 0.7 + setting["nfs"] * 0.0015
+    # Measured: 1 s to start and stop 4,000 NFs, 7 s 10,000, 37 s 16,000, 66 s 24,000.
+    start = 0.7 + setting["nfs"] * 0.0005 + 1.5 * (setting["nfs"] / 4000) ** 2
     if search:
         return start + 14 * (settings.search_window + SEARCH_WARMUP)
     return start + len(rates) * (settings.window + settings.warmup)
