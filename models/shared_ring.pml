@@ -5,7 +5,8 @@
  *     p = tail hint                                entry[head] is empty(lap)? nothing has come
  *     compare-and-swap entry[p]:                   it is full(lap, slot): read it, once
  *       empty(lap of p) -> full(lap of p, slot)    descriptor = 0, then state = empty(lap + 1)
- *     it was full already: p + 1, again            head + 1
+ *     it was full already: p + 1, or the hint,     head + 1
+ *       whichever is further, again
  *     at the end of a burst: raise the hint to p
  *
  * Two producers, a ring of two entries: full, and lapped, all the time. Each life of a producer has
@@ -114,13 +115,13 @@ end_all_sent:
       if
       :: state[HERE] == EMPTY(HERE_LAP) && descriptor[HERE] == 0 -> fill(); goto filled
       :: state[HERE] == EMPTY(HERE_LAP) && descriptor[HERE] != 0 -> d = descriptor[HERE]
-      :: else -> s = state[HERE]; step_over(); goto next
+      :: else -> s = state[HERE]; step_over(); goto behind
       fi
     };
     atomic {                                                  /* scribbled: as it is, then */
       if
       :: state[HERE] == EMPTY(HERE_LAP) && descriptor[HERE] == d -> d = 0; fill()
-      :: else -> d = 0; s = state[HERE]; step_over(); goto next
+      :: else -> d = 0; s = state[HERE]; step_over(); goto behind
       fi
     };
 filled:
@@ -133,7 +134,9 @@ filled:
     :: atomic { hint < at && tail != hint -> hint = tail }
     :: atomic { hint >= at -> break }
     od;
-    atomic { hint = 0; in_burst = false; goto next }
+    atomic { hint = 0; in_burst = false; goto next };
+behind:
+    atomic { at = (tail > at -> tail : at); goto next }       /* ... or where the hint is */
   } unless { killed[id] || stopped[id] };
 end_stopped:
   atomic { killed[id] -> at = 0; hint = 0; d = 0; s = 0; in_burst = false; reported[id] = true };
