@@ -14,7 +14,8 @@
  * the vSwitch drain the ring, and a successor starts in the same slot. One may also be stopped and
  * never go on. The consumer's two stores are plain ones: they go through a store buffer (x86-TSO; see
  * wake.pml). All else that is written is written by locked instructions. There are fewer laps here
- * than the lap has values, so positions are plain numbers.
+ * than the lap has values, so positions are plain numbers. A loop that raises the hint by
+ * compare-and-swap is one step: what it may see in between changes nothing but how often it tries.
  *
  * Checked:
  *   assertions   an entry is taken whole, once, in the order of its producer (taking numbers 0, 1,
@@ -98,7 +99,7 @@ inline step_over() {
 }
 
 proctype Nf(bit id) {
-  byte at, hint, d, s;
+  byte at, d, s;
   bool in_burst;
 born:
   {
@@ -127,19 +128,13 @@ end_all_sent:
 filled:
     if
     :: atomic { pushed[id] < SENDS -> goto next }             /* the burst goes on */
-    :: hint = tail                                            /* publish */
+    :: atomic { tail = (tail < at -> at : tail); in_burst = false; goto next }    /* publish */
     fi;
-    do
-    :: atomic { hint < at && tail == hint -> tail = at; break }    /* raised */
-    :: atomic { hint < at && tail != hint -> hint = tail }
-    :: atomic { hint >= at -> break }
-    od;
-    atomic { hint = 0; in_burst = false; goto next };
 behind:
     atomic { at = (tail > at -> tail : at); goto next }       /* ... or where the hint is */
   } unless { killed[id] || stopped[id] };
 end_stopped:
-  atomic { killed[id] -> at = 0; hint = 0; d = 0; s = 0; in_burst = false; reported[id] = true };
+  atomic { killed[id] -> at = 0; d = 0; s = 0; in_burst = false; reported[id] = true };
 end_dead:
   !killed[id];
   goto born
@@ -156,9 +151,8 @@ proctype Killer() {
 
 #define SEEN state[head % SIZE]
 
-/* One entry, which is not empty(lap). */
+/* One entry, which is not empty(lap): s is its state. */
 inline take() {
-  s = SEEN;
   d = descriptor[head % SIZE];                                /* read */
   stores!DESCRIPTOR, head % SIZE, 0;                          /* clear */
   atomic {
@@ -175,7 +169,7 @@ inline take() {
 inline drain() {
   passed = 0;
   do
-  :: passed < SIZE && SEEN != EMPTY(head / SIZE) -> take(); passed++
+  :: atomic { passed < SIZE && SEEN != EMPTY(head / SIZE) -> s = SEEN }; take(); passed++
   :: else -> break
   od;
   passed = 0
@@ -198,7 +192,7 @@ proctype Vswitch() {
   byte head, d, s, passed;
 end_idle:
   do
-  :: atomic { SEEN != EMPTY(head / SIZE) -> skip }; take()
+  :: atomic { SEEN != EMPTY(head / SIZE) -> s = SEEN }; take()
   :: reported[0] || reported[1] -> bury(0); bury(1)
   od
 }

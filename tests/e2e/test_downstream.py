@@ -56,7 +56,7 @@ class Downstream(scenario.Scenario):
         self.assertEqual(report["nfs"]["strays"], 0, report["nfs"])
 
     def test_every_dispatch(self):
-        for dispatch in ("futex", "semaphore", "eventfd", "poll"):
+        for dispatch in ("futex", "baton", "semaphore", "eventfd", "poll"):
             with self.subTest(dispatch=dispatch):
                 flows = 8 if dispatch == "poll" else 64
                 run = self.prepare(self.config(flows, "10kpps", dispatch, ring=1024),
