@@ -185,7 +185,7 @@ class Measurer:
         def trial(length):
             def measure(pps):
                 r.set_rate(pps)
-                figures = r.window(SEARCH_WARMUP, length)
+                figures = r.window(min(SEARCH_WARMUP, self.settings.warmup), length)
                 loose = 0.0 if pps == "max" else jitter(setting, figures["seconds"], pps)
                 return saturation.judge(figures, pps, loose, bool(disturbances(figures)))
             return measure
