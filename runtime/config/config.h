@@ -118,13 +118,11 @@ struct TenantConfig {
 enum class VSwitchIdle : uint8_t { poll, sleep };
 
 // wake.baton
-enum class BatonOrder : uint8_t { fifo, deadline, weighted };
 struct BatonConfig {
   uint32_t budget = 256;         // packets an NF may process in a row while others wait
   Nanos idle = micros(200);      // a holder without work polls that long, then parks
   Nanos slice = millis(2);       // own CPU time while others wait: then it is revoked
   bool eager = true;             // no waiting for a batch while the core is nearly idle
-  BatonOrder order = BatonOrder::fifo;
 };
 
 struct Config {

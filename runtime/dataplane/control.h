@@ -58,7 +58,7 @@ class Control : public DataplaneApi {
   nlohmann::json wake() override;
   absl::Status set_wake(const WakeChange& change) override;
   absl::StatusOr<nlohmann::json> begin_window() override;
-  absl::StatusOr<nlohmann::json> window() override;
+  absl::StatusOr<nlohmann::json> window(bool buckets) override;
 
  private:
   enum class Phase { starting, open, draining, done };
@@ -79,6 +79,7 @@ class Control : public DataplaneApi {
   void on_second();
   void housekeeping();
   void judge_owners();
+  void end_with_captures();
   void begin_drain();
   void finish();
 
@@ -120,11 +121,15 @@ class Control : public DataplaneApi {
   std::mutex state_;
   Zygotes zygotes_;
   TenantTable tenant_table_;
+  Attention attention_;
   BatonJudge judge_;
   Phase phase_ = Phase::starting;
   int exit_code_ = 0;
   uint32_t start_target_ = 0;
   uint32_t start_reported_ = 0;
+  bool captures_only_ = true;   // no other source: the run ends with them
+  int64_t held_last_ = -1;      // packets inside when that was last looked at, and since when
+  SteadyTime held_since_{};
   Histogram latency_;           // since traffic was opened
   Histogram interval_;          // swapped with the vSwitch's
   std::vector<Histogram> delays_, delays_now_;  // dispatch `baton`: of each core's ready queue

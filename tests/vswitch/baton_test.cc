@@ -149,7 +149,6 @@ TEST_F(BatonTest, WithNobodyWaitingThereIsNoBudget) {
     if (more-- > 0) arrive(1);
     turn();
     EXPECT_EQ(queue().waiting(), 0u) << "the owner is not queued";
-    fprintf(stderr, "%u %u owner %u head %lx kept %lu\n", queue().waiting(), core().ready_count, raw(queue().owner()), shared().head.load(), shared().kept.load());
   };
   arrive(1);
   settle();
@@ -412,10 +411,8 @@ TEST_F(BatonTest, ASuccessorOnAnotherCore) {
   give(0, 1);
   seats_[index(last)] = std::make_unique<BatonSeat>(control_, 1, last);
   next_slot_ = 600;
-  fprintf(stderr,"ready %u waiting %u in_ready %d\n", core().ready_count, queue().waiting(), vswitch_->instances()[index(last)].in_ready);
   turn();
   turn();
-  fprintf(stderr,"ready %u waiting %u in_ready %d state %d\n", core().ready_count, queue().waiting(), vswitch_->instances()[index(last)].in_ready, (int)vswitch_->instances()[index(last)].state);
   EXPECT_EQ(core(1).queue.owner(), last);
   for (int i = 0; i < 100; ++i) settle();
   EXPECT_EQ(port(1).out.size(), 600u);
