@@ -7,7 +7,7 @@ add_compile_options(-Wall -Wextra -Wno-unused-parameter -fno-omit-frame-pointer
 add_compile_options(-march=x86-64-v2 -mtune=generic -mprfchw)
 include_directories(${CMAKE_SOURCE_DIR})
 if(MAYFLY_SANITIZE)
-  add_compile_options(-fsanitize=${MAYFLY_SANITIZE} -g -O1)
+  add_compile_options(-fsanitize=${MAYFLY_SANITIZE} -g1 -O1)
   add_link_options(-fsanitize=${MAYFLY_SANITIZE})
 endif()
 find_program(MAYFLY_CCACHE ccache)

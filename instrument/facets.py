@@ -5,6 +5,7 @@ One axis goes along x, one becomes the lines of a panel, and the others make pan
 more figures."""
 import dataclasses
 import itertools
+import math
 
 import panels
 import rows as r
@@ -50,6 +51,12 @@ def pick(vary, wanted, least=2):
     return None
 
 
+def beside(points, x, wanted):
+    """The first of the axes `wanted` that varies beside `x`."""
+    vary = r.varying(points)
+    return next((a for a in wanted if a in vary and a != x), None)
+
+
 def where(points, axes):
     """Those of `points` that have the values of `axes`."""
     return [p for p in points if all(str(p.axes.get(a)) == str(v) for a, v in axes.items())]
@@ -74,6 +81,19 @@ def facets(points, along):
         axes = dict(zip(others, values))
         if chosen := where(points, axes):
             yield axes, chosen
+
+
+def thinned(points, along, most):
+    """(points, whether some were left out): so few values of the axes but `along`, evenly spaced,
+    that they make at most `most` panels."""
+    vary = {a: v for a, v in r.varying(points).items() if a not in along}
+    kept = {a: list(v) for a, v in vary.items()}
+    while math.prod(map(len, kept.values())) > most:
+        longest = max(kept, key=lambda a: len(kept[a]))
+        kept[longest] = thin(kept[longest], len(kept[longest]) - 1)
+    texts = {a: set(map(str, v)) for a, v in kept.items()}
+    chosen = [p for p in points if all(str(p.axes.get(a)) in t for a, t in texts.items())]
+    return chosen, len(chosen) < len(points)
 
 
 def split(points, along, most=PANELS_MAX):
@@ -165,13 +185,18 @@ def style(axis, values, value):
     return f"o{ramp}", svg.SHAPES[index % len(svg.SHAPES)]
 
 
+def written(metric, value):
+    """A value with its spread and unit: 4.90 ± 0.05 Mpps."""
+    text, spread, unit = metric.label.pair(value.median, value.mad)
+    return f"{text}{f' ± {spread}' if spread else ''} {unit or metric.title}"
+
+
 def tip(point, metric, value, vary):
     """What hovering over a point tells: its values of the axes `vary`, and the metric's."""
     flags = f"; flagged: {', '.join(point.flags)}" if point.flags else ""
     name = f"{metric.name}: " if metric.name else ""
     place = heading({a: point.axes[a] for a in vary if a in point.axes})
-    return (f"{place}: {name}{metric.label.measured(value.median)} "
-            f"± {metric.label(value.mad)} "
+    return (f"{place}: {name}{written(metric, value)} "
             f"({len(value.values)} of {len(point.rows)} windows{flags})")
 
 

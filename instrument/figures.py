@@ -1,21 +1,22 @@
 """The figures of a report, drawn from points.
 
-`sweep` gives those that the rows of a sweep have data for; `by_metric`, `percentiles`, `cdf` and
-`heat` serve `compare` and `tune` too. What goes along x, into lines and into panels: facets.py."""
+`by_metric`, `percentiles`, `cdf` and `heat` draw whatever points they are given; which of them a
+sweep gets says sweep_figures.py, a comparison comparison.py. What goes along x, into lines and into
+panels: facets.py."""
 import dataclasses
 import itertools
 import math
 
 import facets as f
 import panels
-import paper as printed
 import rows as r
 import scales
 import stats
 from facets import Metric
 
 PERCENTILES = (("p50", "p50"), ("p90", "p90"), ("p99", "p99"), ("p999", "p99.9"), ("max", "max"))
-LEAST = "Frame: the lowest of the map. Thin frame: not told apart from it by their MADs."
+SOME = " Some combinations only; the table has all."
+FIGURES_MAX = 3  # of a kind
 CDF_PANELS = 4
 CDF_LINES = 5
 
@@ -57,14 +58,15 @@ WAKES = (Metric("wakes.per_s", "wakes/s", scales.count, True, name="Wakes"),
 MEMORY = Metric("memory.per_nf_kib", "KiB", scales.plain, name="Memory per NF")
 
 
-def _figures(key, title, text, parts):
+def _figures(key, title, text, parts, left_out):
     """A Figure for each of `parts` [(fixed axes, panels, columns, points)], numbered from the
     second. `text`: the caption, or a function of the points."""
     result = []
     for axes, drawn, columns, points in parts:
         full = f"{title}: {f.heading(axes)}" if axes else title
         number = f"{key}-{len(result) + 1}" if result else key
-        result.append(Figure(number, full, text(points) if callable(text) else text,
+        caption = (text(points) if callable(text) else text) + SOME * left_out
+        result.append(Figure(number, full, caption,
                              panels.draw(drawn, full, columns), points))
     return result
 
@@ -78,10 +80,16 @@ def by_metric(key, title, text, points, metrics, x, by, paper=()):
     order = r.varying(points).get(by, [])
     by = by if order else None
     parts = []
-    for axes, part in f.split(points, {x, by}, max(1, f.PANELS_MAX // len(metrics))):
-        parts.append((axes, _panels(part, axes, metrics, x, by, order, paper),
-                      len(metrics) if len(metrics) > 1 else f.columns(part, {x, by}), part))
-    return _figures(key, title, text, parts)
+    rows_max = max(1, f.PANELS_MAX // len(metrics))
+    points, left_out = f.thinned(points, {x, by}, FIGURES_MAX * rows_max)
+    for axes, part in f.split(points, {x, by}, rows_max):
+        if by and x not in r.varying(part):
+            drawn = _named(part, {x, by}, metrics, by, order)
+        else:
+            drawn = _panels(part, axes, metrics, x, by, order, paper)
+        parts.append((axes, drawn, len(metrics) if len(metrics) > 1 else
+                      f.columns(part, {x, by}), part))
+    return _figures(key, title, text, parts, left_out)
 
 
 def _panels(part, axes, metrics, x, by, order, paper):
@@ -104,15 +112,26 @@ def _panels(part, axes, metrics, x, by, order, paper):
     return drawn
 
 
-def throughput(points, x, by, paper=()):
-    """Packets and bits a second, side by side."""
-    there = [p for p in points if p.saturated]
-    if not there and "rate" in r.varying(points):
-        return []
-    there = there or points
-    return by_metric("throughput", f"Throughput, by {r.axis_name(x)}",
-                     lambda part: "Packets sent (left), and the bits of their frames without FCS "
-                     "(right). " + spoken(part, x, by, MPPS), there, (MPPS, GBPS), x, by, paper)
+def _named(part, along, metrics, by, order):
+    """The same where nothing varies along x: a row for each value of `by`."""
+    drawn = []
+    shared = {m.name: f.y_scale(m, [v for v in (p.value(m.take) for p in part) if v])
+              for m in metrics}
+    for more, chosen in f.facets(part, along):
+        for m in metrics:
+            rows = []
+            for name in order:
+                for p in f.where(chosen, {by: name})[:1]:
+                    value = p.value(m.take)
+                    colour, shape = f.style(by, order, name)
+                    usable = value and (value.median > 0 or not m.log)
+                    rows.append(panels.Row(
+                        r.axis_words(by, name), value.median, value.low, value.high,
+                        "", f.written(m, value), colour, shape, bool(p.flags)) if usable else
+                        panels.Row(r.axis_words(by, name), note="-"))
+            drawn.append(panels.Rows(f.titled(more, m.name), shared[m.name], rows, m.title,
+                                    None if m.log else 0))
+    return drawn
 
 
 def percentiles(points, x):
@@ -122,18 +141,20 @@ def percentiles(points, x):
         return []
     scale_of = Metric("", "latency", scales.micros, True)
     parts = []
+    there, left_out = f.thinned(there, {x}, FIGURES_MAX * f.PANELS_MAX)
     for axes, part in f.split(there, {x}):
         scale, at = f.x_scale(x, part)
         values = [v for v in (p.value(f"latency_us.{k}") for p in part for k, _ in PERCENTILES)
                   if v]
         y = f.y_scale(scale_of, values)
         drawn = [panels.Lines(f.heading(more), scale, y, f.X_TITLES.get(x, x), "latency",
-                              _percentile_lines(chosen, at)) for more, chosen in f.facets(part, {x})]
+                              _percentile_lines(chosen, at))
+                 for more, chosen in f.facets(part, {x})]
         parts.append((axes, drawn, f.columns(part, {x}), part))
     return _figures("latency", f"Latency percentiles, by {r.axis_name(x)}",
                     lambda part: "From the moment a packet was due until it left. "
-                    + spoken(part, x, None, Metric("latency_us.p99", "", scales.micros,
-                                                   name="p99")), parts)
+                    + spoken(part, x, None, Metric("latency_us.p99", "", scales.micros),
+                             "p99: "), parts, left_out)
 
 
 def _percentile_lines(points, at):
@@ -154,19 +175,14 @@ def cdf(points):
     if not there:
         return []
     vary = r.varying(there)
-    by = f.pick(vary, ("alternative", "dispatch", "nfs", "rate", "batch", *f.X_AXES, *f.NAMED))
-    shown = dict.fromkeys((a for a in vary if a != by), ())
-    kept = {a: list(vary[a]) for a in shown}
-    while math.prod(len(v) for v in kept.values()) > CDF_PANELS:
-        longest = max(kept, key=lambda a: len(kept[a]))
-        kept[longest] = f.thin(kept[longest], len(kept[longest]) - 1)
-    there = [p for p in there if all(str(p.axes.get(a)) in map(str, v) for a, v in kept.items())]
-    left_out = any(len(kept[a]) < len(vary[a]) for a in kept)
+    by = f.beside(there, None, ("alternative", "dispatch", "nfs", "rate", "batch", *f.X_AXES,
+                                *f.NAMED))
+    there, left_out = f.thinned(there, {by}, CDF_PANELS)
     order = f.thin(r.varying(there).get(by, [None]), CDF_LINES)
     drawn = _cdf_panels(there, by, order)
     text = ("The share of packets at or below a latency, in nines: every step up is ten times "
             "rarer. All repeats together."
-            + (" Some combinations only; rows.jsonl has all." if left_out else ""))
+            + SOME * left_out)
     title = "Latency distribution" + (f", by {r.axis_name(by)}" if by else "")
     return [Figure("cdf", title, text, panels.draw(drawn, title), there)]
 
@@ -231,6 +247,7 @@ def heat(key, title, text, points, metric, x="batch", y="aging", least=True):
     if x not in vary or y not in vary:
         return []
     parts = []
+    there, left_out = f.thinned(there, {x, y}, FIGURES_MAX * f.PANELS_MAX)
     for axes, part in f.split(there, {x, y}):
         medians = [p.value(metric.take).median for p in part]
         low, high = _span(medians, metric)
@@ -238,7 +255,7 @@ def heat(key, title, text, points, metric, x="batch", y="aging", least=True):
                              _cells(chosen, metric, x, y, low, high, least))
                  for more, chosen in f.facets(part, {x, y})]
         parts.append((axes, drawn, 2, part))
-    return _figures(key, title, text, parts)
+    return _figures(key, title, text, parts, left_out)
 
 
 def _band(axis, points):
@@ -271,9 +288,9 @@ def _span(medians, metric):
     return 0, metric.top or high or 1
 
 
-def spoken(points, x, by, metric):
+def spoken(points, x, by, metric, lead=""):
     """What the lines say, in words: the ends of each line (of the outer ones, if there are many) in
-    the first panel."""
+    the first panel, after `lead`; nothing where there are no lines."""
     parts = []
     order = r.varying(points).get(by, [None])
     by = by if order != [None] else None
@@ -288,83 +305,9 @@ def spoken(points, x, by, metric):
             parts.append((f"{name}: " if name else "") + f"{_said(metric, a)} at "
                          f"{r.axis_words(x, first.axes.get(x))}, {_said(metric, b)} at "
                          f"{r.axis_words(x, last.axes.get(x))}")
-    what = f"{metric.name}: " if parts and metric.name.startswith("p") else ""
-    return what + "; ".join(parts) + ("." if parts else "")
+    return f"{lead}{'; '.join(parts)}." if parts else ""
 
 
 def _said(metric, value):
     unit = f" {metric.title}" if metric.label is scales.plain else ""
     return metric.label.measured(value.median) + unit
-
-
-def sweep(points, command=""):
-    """Every figure that these points have data for. `command`: what measured them."""
-    paper = printed.marks(command)
-    vary = r.varying(points)
-    mapped = {"batch", "aging"} if {"batch", "aging"} <= set(vary) else set()
-    numeric = {a: v for a, v in vary.items() if a not in mapped}
-    x = f.pick({a: v for a, v in numeric.items() if a != "rate"}, f.X_AXES)
-    result = []
-    if x:
-        result += throughput(points, x, _by(points, x, ("size", *f.NAMED, *f.X_AXES)), paper)
-    over = x if x == "nfs" else "rate" if len(numeric.get("rate", ())) >= 4 else x
-    if over:
-        result += percentiles(points, over)
-        result += _compared(points, over, paper)
-    result += cdf(points)
-    if over:
-        result += _costs(points, over, paper)
-    return result + (_maps(points) if mapped else [])
-
-
-def _by(points, x, wanted):
-    vary = r.varying(points)
-    return f.pick({a: v for a, v in vary.items() if a != x}, wanted, 2)
-
-
-def _compared(points, x, paper):
-    """Latency of named alternatives in one panel."""
-    by = next((a for a in f.NAMED if a in r.varying(points) and a != x), None)
-    if not by:
-        return []
-    first = LATENCY["mean" if paper else "p50"]
-    return by_metric("latency-compared", f"Latency by {r.axis_name(by)}",
-                     lambda part: "The same load through each. 99th percentile: "
-                     + spoken(part, x, by, LATENCY["p99"]),
-                     points, (first, LATENCY["p99"]), x, by, paper)
-
-
-def _costs(points, x, paper):
-    """CPU, wakes, memory."""
-    by = _by(points, x, (*f.NAMED, "rate", "size", *f.X_AXES))
-    result = by_metric("cpu", f"CPU use, by {r.axis_name(x)}",
-                       "The vSwitch core polls and is never idle: the share it spent on packets. "
-                       "NF cores: the share in use by anybody, mean of the cores.",
-                       points, CPU, x, by, paper)
-    result += by_metric("wakes", f"Wake-ups, by {r.axis_name(x)}",
-                        "Wake-ups of NF processes, and the packets that each found waiting.",
-                        points, WAKES, x, by)
-    if x == "nfs":
-        full = [p for p in points if p.saturated] or points
-        result += by_metric("memory", "Memory of an NF",
-                            "What the host's available memory lost since before the first NF, "
-                            "divided by the NFs.", full, (MEMORY,), x,
-                            _by(full, x, (*f.NAMED, "size")))
-    return result
-
-
-def _maps(points):
-    """Batch x ageing: latency and cost below saturation, throughput at it."""
-    full = [p for p in points if p.saturated]
-    below = [p for p in points if not p.saturated] or points
-    p99 = Metric("latency_us.p99", "", scales.micros.of(2), True)
-    cpu = Metric(nf_cpu, "", scales.percent.of(2), top=1)
-    wakes = Metric("wakes.per_s", "", scales.count.of(2), True)
-    return (heat("map-p99", "99th percentile latency, by batch and ageing",
-                 LEAST, below, p99)
-            + heat("map-mpps", "Throughput at saturation in Mpps, by batch and ageing",
-                   LEAST.replace("lowest", "highest"), full, MPPS, least=False)
-            + heat("map-cpu", "NF cores in use, by batch and ageing",
-                   LEAST, below, cpu)
-            + heat("map-wakes", "Wake-ups a second, by batch and ageing",
-                   LEAST, below, wakes))

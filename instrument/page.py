@@ -57,7 +57,7 @@ def figure(number, drawn, remake):
     lines = []
     if axes:
         lines.append("Parameters: " + escape(facets.heading(axes)) + "; " + repeats(drawn.points))
-    lines.append("Remake: " + ", then ".join(f"<code>{escape(c)}</code>" for c in remake))
+    lines.append("Remake: " + ", then ".join(map(code, remake)))
     if any(p.flags for p in drawn.points):
         lines.append("Hollow marks: flagged "
                      f"({escape(', '.join(sorted({f for p in drawn.points for f in p.flags})))}).")
@@ -66,6 +66,12 @@ def figure(number, drawn, remake):
             f"{escape(drawn.title)}.</b> {escape(drawn.text)}"
             + "".join(f"<p class=\"meta\">{line}</p>" for line in lines)
             + "</figcaption>\n</figure>")
+
+
+def code(command):
+    """A command whose words are not broken at their hyphens."""
+    words = (f"<span>{escape(w)}</span>" if len(w) < 30 else escape(w) for w in command.split(" "))
+    return f"<code>{' '.join(words)}</code>"
 
 
 def repeats(points):
@@ -86,7 +92,8 @@ def table(points):
     """Every point with its medians and MADs; flagged ones carry a dagger."""
     vary = list(r.varying(points))
     columns = [c for c in COLUMNS if any(p.value(c[1]) for p in points)]
-    head = "".join(f"<th{' class=w' if a in facets.NAMED else ''}>{escape(SHORT.get(a) or r.axis_name(a))}</th>"
+    head = "".join(f"<th{' class=w' if a in facets.NAMED else ''}>"
+                   f"{escape(SHORT.get(a) or r.axis_name(a))}</th>"
                    for a in vary)
     head += "<th>n</th>" + "".join(f"<th>{escape(c[0])}</th>" for c in columns)
     body, last = [], None
@@ -131,13 +138,16 @@ def _row(point, vary, columns):
     return "".join(cells)
 
 
-def missing(found):
-    """What was refused or failed, and why."""
+def missing(found, points):
+    """What was refused or failed, and why; named by what varies among all."""
     if not found:
         return ""
-    items = "".join(f"<li>{escape(facets.heading(axes) or 'a point')}: {escape(kind)}"
-                    f"{escape(f': {reason}') if reason else ''}</li>"
-                    for axes, kind, reason in found)
+    vary = r.varying([*points, *(r.Point(axes, []) for axes, _, _ in found)])
+    found = sorted(found, key=lambda one: [r.sort_key(a, one[0].get(a)) for a in vary])
+    items = "".join(
+        f"<li>{escape(facets.heading({a: axes[a] for a in vary if a in axes}) or 'the point')}: "
+        f"{escape(kind)}{escape(f': {reason}') if reason else ''}</li>"
+        for axes, kind, reason in found)
     return (f"<h2 id=\"missing\">What could not be measured</h2>\n<ul class=\"notes\">{items}</ul>")
 
 
@@ -146,10 +156,11 @@ def paper(marks):
     if not marks:
         return ""
     source, host, note, values = printed.table()
-    lines = "".join(f"<tr><td class=\"w\">{escape(a)}</td><td>{n}</td><td>{escape(s)}</td>"
+    lines = "".join(f"<tr><td class=\"w\">{escape(a)}</td><td>{n:,}</td><td>{escape(s)}</td>"
                     f"<td class=\"w\">{escape(w)}</td><td>{escape(t)}</td></tr>"
                     for a, n, s, w, t in values)
-    return (f"<h2 id=\"paper\">The paper's printed values</h2>\n<p class=\"meta\">{escape(source)}. "
+    return ("<h2 id=\"paper\">The paper's printed values</h2>\n"
+            f"<p class=\"meta\">{escape(source)}. "
             f"Host: {escape(host)}. {escape(note)}.</p>\n<table>\n<thead><tr>"
             "<th class=\"w\">architecture</th><th>NFs</th><th>size</th><th class=\"w\">what</th>"
             f"<th>printed</th></tr></thead>\n<tbody>{lines}</tbody>\n</table>")

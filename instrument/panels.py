@@ -242,7 +242,8 @@ class Rows:
         return max(svg.wide("n")(r.name) for r in self.rows) + 12
 
     def right_margin(self):
-        return max([svg.wide("n")(r.text) + svg.wide("s")(r.note) + 22 for r in self.rows])
+        return max([svg.wide("n")(r.text) + svg.wide("s")(r.note) + 22 for r in self.rows
+                    if r.value is not None], default=10)
 
     def draw(self, canvas, x, y, width, height):
         for value, label in scales.fitting(self.x, width, svg.wide("t")):
@@ -261,10 +262,11 @@ class Rows:
     def _row(self, canvas, row, x, width, zero, middle):
         canvas.text("n", x - 8, middle + 3.8, row.name, "end")
         if row.value is None:
-            canvas.text("s", x + 6, middle + 3.4, row.note)
+            canvas.text("s halo", x + 6, middle + 3.4, row.note)
             return
         at = x + self.x.at(row.value) * width
-        canvas.line(f"stem {row.style}", zero, middle, at, middle)
+        if self.origin is not None:
+            canvas.line(f"stem {row.style}", zero, middle, at, middle)
         end = at
         if row.low is not None and row.high is not None and row.high > row.low:
             a, b = (x + self.x.at(v) * width for v in (row.low, row.high))
@@ -274,7 +276,7 @@ class Rows:
         end = max(end, zero)
         canvas.marker(row.style, row.shape, at, middle, row.flagged, f"{row.name}: {row.text}")
         canvas.text(f"n {row.style}", end + 9, middle + 3.8, row.text)
-        canvas.text("s", end + 14 + svg.wide("n")(row.text), middle + 3.4, row.note)
+        canvas.text("s halo", end + 14 + svg.wide("n")(row.text), middle + 3.4, row.note)
 
 
 def draw(panels, label, columns=2, height=None, width=WIDTH):
@@ -285,7 +287,8 @@ def draw(panels, label, columns=2, height=None, width=WIDTH):
     margins = max(p.left() + p.right_margin() for p in panels)
     while columns > 1 and (width - (columns - 1) * gap) / columns - margins < PLOT_MIN:
         columns -= 1
-    plot_height = height or {1: 250, 2: 180}.get(columns, 150)
+    rowed = max((len(p.rows) * Rows.ROW for p in panels if isinstance(p, Rows)), default=0)
+    plot_height = height or rowed or {1: 250, 2: 180}.get(columns, 150)
     rows = [panels[i:i + columns] for i in range(0, len(panels), columns)]
     canvas = svg.Canvas(width, len(rows) * (top + plot_height + bottom) + (len(rows) - 1) * 8,
                         label)

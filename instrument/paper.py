@@ -34,7 +34,7 @@ class Mark:
             text = str(axes.get(axis, names[0]))
             if text not in names and e["architecture"] not in text.split():
                 return False
-        if axes.get("rate") not in (None, r.SATURATION) and e["metric"] == "gbps":
+        if e["metric"] != "latency_us.mean" and axes.get("rate") not in (None, r.SATURATION, "max"):
             return False
         return "size" not in e or str(axes.get("size", e["size"])) == str(e["size"])
 

@@ -15,6 +15,7 @@ import page
 import paper
 import rows as r
 import scales
+import sweep_figures
 
 NOTES_SHOWN = 5
 
@@ -49,7 +50,7 @@ def make(folder, title=None):
     points = r.points_of(rows)
     compared = comparison.is_comparison(rows)
     drawn = (comparison.drawn(points, rows) if compared
-             else figures.sweep(points, command_of(folder, rows)))
+             else sweep_figures.drawn(points, command_of(folder, rows)))
     replace(folder / "report.html", html_of(folder, rows, points, drawn, notes, title))
     return (f"{folder / 'report.html'}: {len(drawn)} figures of {len(points)} points, "
             f"{len(rows)} rows; {folder / 'rows.csv'}")
@@ -71,8 +72,9 @@ def html_of(folder, rows, points, drawn, notes, title):
               f"mayfly report {shlex.quote(str(folder))}"]
     parts = [page.glance(headline(points))]
     parts += [page.figure(i, figure, remake) for i, figure in enumerate(drawn, 1)]
-    parts += [page.missing(r.missing_of(rows)), page.paper(paper.marks(measured)), page.method(rows),
-              page.environment(rows), page.notes(notes), page.table(points) if points else ""]
+    parts += [page.missing(r.missing_of(rows), points), page.paper(paper.marks(measured)),
+              page.method(rows), page.environment(rows), page.notes(notes),
+              page.table(points) if points else ""]
     return page.page(title or title_of(measured, folder), sub_of(rows, points), parts)
 
 
@@ -115,17 +117,17 @@ def headline(points):
     fast = [(p.value("mpps"), p) for p in points if p.value("mpps")]
     if fast:
         value, p = max(fast, key=lambda pair: pair[0].median)
-        items.append((f"{scales.plain.measured(value.median)} Mpps",
+        items.append((f"{scales.plain.measured(value.median)} Mpps" + "†" * bool(p.flags),
                       "highest throughput: " + _where(p, points)))
     quick = [(p.value("latency_us.p99"), p) for p in points
              if p.value("latency_us.p99") and not p.saturated]
     if quick:
         value, p = min(quick, key=lambda pair: pair[0].median)
-        items.append((scales.micros.measured(value.median),
+        items.append((scales.micros.measured(value.median) + "†" * bool(p.flags),
                       "lowest p99: " + _where(p, points)))
     flagged = sum(bool(p.flags) for p in points)
     if flagged:
-        items.append((f"{flagged} of {len(points)}", "points flagged"))
+        items.append((f"{flagged} of {len(points)}", "points flagged (†)"))
     return items
 
 

@@ -125,10 +125,7 @@ class Run:
                            "variable MAYFLY where it is")
         self.folder = pathlib.Path(tempfile.mkdtemp(prefix="mayfly-bench-", dir=self._parent))
         self.folder.chmod(0o755)
-        (self.folder / "config.yaml").write_text(self._config, encoding="utf-8")
-        for file, text in self._files.items():
-            (self.folder / file).write_text(text, encoding="utf-8")
-        command = [*self._wrap, self.mayfly, "run", str(self.folder / "config.yaml"), "--name",
+        command = [*self._wrap, self.mayfly, "run", str(self._lay_out()), "--name",
                    self.name, "--report", str(self.folder / "report.json")]
         if self._seconds is not None:
             command += ["--for", f"{self._seconds}s"]
@@ -139,6 +136,14 @@ class Run:
                                             start_new_session=True, preexec_fn=_die_with_parent)
         self._wait_ready()
         return self
+
+    def _lay_out(self):
+        """Writes the configuration, and what stands beside it, into the run's folder; its path."""
+        for file, text in self._files.items():
+            (self.folder / file).write_text(text, encoding="utf-8")
+        config = self.folder / "config.yaml"
+        config.write_text(self._config, encoding="utf-8")
+        return config
 
     def _wait_ready(self):
         deadline = time.monotonic() + self._ready_seconds

@@ -14,8 +14,9 @@ under way; a live dataplane goes on, and what is under way may be a queue that g
 also fails if the packets inside grew by more than `GROWTH` of those due: an overload below that
 takes longer than a trial to fill the buffers, and is within what the search can tell.
 
-Bounds: `TRIALS_MAX` trials, and the given time (a trial that has begun is finished). A search that
-ran into one of them says so (`complete` is false), and its rate is what had passed by then."""
+Bounds: `TRIALS_MAX` trials, and the given time (a trial that has begun is finished), of which the
+last quarter is kept for confirming. A search that ran into one of them says so (`complete` is
+false), and its rate is what had passed by then."""
 import dataclasses
 import time
 
@@ -26,6 +27,7 @@ TRIALS_MAX = 40
 REPEATS_MAX = 2  # of one trial that was disturbed, or failed by growth alone
 FLOOR_PPS = 100.0  # below this nothing is searched for
 GROW = 1.5
+BRACKET_SHARE = 0.75  # of the time; the rest is for confirming
 
 
 @dataclasses.dataclass
@@ -49,7 +51,7 @@ class Trial:
 class Found:
     pps: float  # 0: not even the floor was borne
     trial: Trial  # the confirming one; None at 0
-    trials: list  # [(pps, lost, passed), ...] in order
+    trials: list  # [(pps, lost, passed, disturbed), ...] in order
     seconds: float
     complete: bool
 
@@ -75,7 +77,7 @@ class Search:
         self._trial, self._confirm, self._bound = trial, confirm, bound
         self._clock = clock
         self._begin = clock()
-        self._deadline = self._begin + seconds
+        self._seconds = seconds
         self._trials = []
 
     def run(self):
@@ -99,7 +101,7 @@ class Search:
     def _bracket(self, rate):
         """(highest rate that passed, was the search complete)."""
         low, high = 0.0, None
-        while not self._exhausted():
+        while not self._exhausted(BRACKET_SHARE):
             if self._try(self._trial, rate).passes(self._bound):
                 low = rate
             else:
@@ -118,10 +120,12 @@ class Search:
         for _ in range(1 + REPEATS_MAX):
             trial = measure(rate)
             passed = trial.passes(self._bound)
-            self._trials.append((rate, trial.lost, passed))
+            self._trials.append((rate, trial.lost, passed, trial.disturbed))
             if not trial.doubtful(self._bound) or self._exhausted():
                 break
         return trial
 
-    def _exhausted(self):
-        return len(self._trials) >= TRIALS_MAX or self._clock() >= self._deadline
+    def _exhausted(self, share=1.0):
+        """Is this share of what the search may cost used up?"""
+        return (len(self._trials) >= share * TRIALS_MAX
+                or self._clock() - self._begin >= share * self._seconds)

@@ -67,7 +67,7 @@ class Canvas:
                 d.append(f"L{short(p[0])} {short(last[1])}")
             d.append(f"{pen}{short(p[0])} {short(p[1])}")
             pen, last = "L", p
-        if d:
+        if any(part.startswith("L") for part in d):
             self.add(f'<path class="{kind}" d="{"".join(d)}"/>')
 
     def text(self, kind, x, y, text, anchor="start", title=None):

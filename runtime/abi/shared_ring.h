@@ -17,7 +17,8 @@
 //     p = tail hint                                entry[head] is empty(lap)? nothing has come
 //     compare-and-swap entry[p]:                   it is full(lap, slot): read it, once
 //       empty(lap of p) -> full(lap of p, slot)    descriptor = 0, then state = empty(lap + 1)
-//     it was full already: p + 1, again            head + 1
+//     it was full already: p + 1, or the hint,     head + 1
+//       whichever is further, again
 //     at the end of a burst: raise the hint to p
 //
 // Filling an entry and taking its position is one instruction. So there is no moment between
@@ -30,7 +31,8 @@
 //   1 every position below the tail hint has been filled: hint <= T. A producer tries p only after
 //     it has seen every position from the hint to p filled, so it fills T or nothing: no holes.
 //   2 what lags (a producer died before it raised the hint) is made good by whoever comes next: it
-//     steps over full entries, and over those that the vSwitch has emptied for a later lap.
+//     steps over full entries, and over those that the vSwitch has emptied for a later lap. One
+//     that was itself preempted in a burst finds the hint far ahead, and goes there.
 //   3 the lap in the state makes a compare-and-swap of a producer that slept for laps fail. Without
 //     it a stale one could fill an entry ahead of T: a hole, and order lost.
 //   4 the descriptor is cleared before the state frees the entry: the other way round would clear
@@ -149,6 +151,8 @@ class SharedRingProducer {
     return false;
   }
 
+  uint64_t steps() const { return steps_; }  // over entries that others had filled
+
   // The end of a burst: raises the hint past what was pushed, for those who come next. A hint, so
   // a producer that dies before it costs nobody more than a few steps (2).
   void publish() {
@@ -163,19 +167,24 @@ class SharedRingProducer {
  private:
   static constexpr uint64_t kOthersMax = 64;  // entries that others fill while we look for room
 
-  // The entry at at_ was not empty(lap). False if it waits for the consumer: the ring is full.
+  // The entry at at_ was not empty(lap): on to the next that may be. False if it waits for the
+  // consumer: the ring is full.
   bool step_over(uint64_t state, uint64_t lap) {
     const uint64_t found = shared_lap(state);
     if (found < lap || state == shared_empty(lap)) return false;
     // It was filled in lap `found`, or, if it is empty now, in the one before.
     const uint64_t laps = found - lap - ((state & kSharedFull) == 0);
     at_ += laps * ring_.size() + 1;
+    const uint64_t hint = ring_.tail->load(std::memory_order_acquire);
+    if (hint > at_) at_ = hint;
+    ++steps_;
     return true;
   }
 
   SharedRing ring_;
   SlotId slot_{};
   bool in_burst_ = false;
+  uint64_t steps_ = 0;
   uint64_t at_ = 0;  // every position from the hint to here has been filled
 };
 

@@ -235,8 +235,11 @@ void ApiServer::route_live(httplib::Server& server) {
     if (!window.ok()) return answer_error(response, window.status());
     answer(response, *window, 201);
   });
-  server.Get("/v1/window", [this](const Request&, Response& response) {
-    const auto window = api_.window();
+  server.Get("/v1/window", [this](const Request& request, Response& response) {
+    const std::string buckets = request.get_param_value("buckets");
+    if (!buckets.empty() && buckets != "true" && buckets != "false")
+      return answer_error(response, 400, absl::StrCat("buckets=", buckets, " is not true or false"));
+    const auto window = api_.window(buckets != "false");
     if (!window.ok()) return answer_error(response, window.status());
     answer(response, *window);
   });

@@ -46,9 +46,10 @@ class DataplaneApi {
   virtual nlohmann::json wake() = 0;  // {dispatch, batch, aging, chains: {}, nfs: {}}
   virtual absl::Status set_wake(const WakeChange& change) = 0;
   // Measuring windows: one at a time, a new one replaces it. {window: number}; then its figures so
-  // far, with the keys of stats() and more. NotFound while there is none.
+  // far, with the keys of stats() and more; `buckets`: all of its latency histogram. NotFound while
+  // there is none.
   virtual absl::StatusOr<nlohmann::json> begin_window() = 0;
-  virtual absl::StatusOr<nlohmann::json> window() = 0;
+  virtual absl::StatusOr<nlohmann::json> window(bool buckets) = 0;
 };
 
 }  // namespace mayfly

@@ -141,6 +141,7 @@ int cli_main(int argc, const char* const* argv) {
   CLI::App app{"Runs thousands of tiny network functions, each its own process."};
   app.name("mayfly");
   app.require_subcommand(1);
+  app.set_version_flag("--version", version_line);
   Commands commands;
   add_run(app, commands);
   add_demo(app, commands);
@@ -148,6 +149,11 @@ int cli_main(int argc, const char* const* argv) {
   add_tenants(app, commands);
   add_experiments(app, commands);
   add_about(app, commands);
+  const auto is_named = [&](const CLI::App* command) { return command->check_name(argv[1]); };
+  if (argc > 1 && argv[1][0] != '-' && app.get_subcommands(is_named).empty()) {
+    fmt::print(stderr, "mayfly: no command '{}' (see mayfly --help)\n", argv[1]);
+    return kExitBadInput;
+  }
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {

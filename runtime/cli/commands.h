@@ -54,6 +54,7 @@ int tenant_remove_command(const std::string& run, const std::vector<std::string>
 int instrument_command(const std::string& command, const std::vector<std::string>& args);
 
 int doctor_command(bool json);
+std::string version_line();
 int version_command();
 
 }  // namespace mayfly

@@ -224,8 +224,12 @@ int doctor_command(bool json) {
   return doctor.problems() == 0 ? kExitOk : kExitFailure;
 }
 
+std::string version_line() {
+  return fmt::format("mayfly {} (DPDK {})", kVersion, MAYFLY_DPDK_VERSION);
+}
+
 int version_command() {
-  fmt::print("mayfly {} (DPDK {})\n", kVersion, MAYFLY_DPDK_VERSION);
+  fmt::print("{}\n", version_line());
   return kExitOk;
 }
 

@@ -66,7 +66,6 @@ void fields(auto& f, Is<TenantConfig> auto& x) {
 void fields(auto& f, Is<BatonConfig> auto& x) {
   f("budget", x.budget), f("idle", x.idle), f("slice", x.slice), f("eager", x.eager),
       f("balance", x.balance), f("restart_after", x.restart_after);
-  f("order", x.order);
 }
 void fields(auto& f, Is<Config> auto& x) {
   f("file", x.file), f("name", x.name), f("vswitch_core", x.vswitch_core);

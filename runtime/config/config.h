@@ -118,7 +118,6 @@ struct TenantConfig {
 enum class VSwitchIdle : uint8_t { poll, sleep };
 
 // wake.baton
-enum class BatonOrder : uint8_t { fifo, deadline, weighted };
 struct BatonConfig {
   uint32_t budget = 256;         // packets an NF may process in a row while others wait
   Nanos idle = micros(200);      // a holder without work polls that long, then parks
@@ -126,7 +125,6 @@ struct BatonConfig {
   bool eager = true;             // no waiting for a batch while the core is nearly idle
   uint32_t restart_after = 50;   // overruns without a pause: then the NF is restarted; 0: never
   bool balance = true;           // instances move from busy NF cores to idle ones
-  BatonOrder order = BatonOrder::fifo;
 };
 
 struct Config {

@@ -21,6 +21,7 @@ namespace {
 
 constexpr Nanos kDrainPatience = seconds(2);
 constexpr int kHousekeepingMs = 100;
+constexpr auto kStillPatience = std::chrono::seconds(1);
 
 using Clock = std::chrono::steady_clock;
 
@@ -42,12 +43,16 @@ Control::Control(const Setup& setup)
                          setup.control,
                          setup.waker}),
       tenant_table_(*setup.bind),
+      attention_(vswitch_.empty_attention()),
       low_weight_(config_.name),
       judge_(config_.baton, config_.nf_cores.size(), low_weight_),
       wake_(wake_settings_of(config_)) {
   delays_.resize(vswitch_.core_count());
   delays_now_.resize(vswitch_.core_count());
-  for (const PortConfig& port : config_.ports) rates_.push_back(port.gen ? port.gen->rate_pps : 0);
+  for (const PortConfig& port : config_.ports) {
+    rates_.push_back(port.gen ? port.gen->rate_pps : 0);
+    captures_only_ &= !port.gen && port.dev.empty();
+  }
 }
 
 Control::~Control() {
@@ -172,17 +177,16 @@ void Control::on_deaths(const std::vector<Zygotes::Events::Death>& deaths) {
 void Control::on_attention() {
   uint64_t count;
   [[maybe_unused]] const ssize_t n = read(attention_fd_, &count, sizeof count);
-  Attention attention;
-  on_lcore([&] { vswitch_.fetch_attention(attention); });
-  for (SlotId slot : attention.condemned) {
+  on_lcore([&] { vswitch_.fetch_attention(attention_); });
+  for (SlotId slot : attention_.condemned) {
     if (zygotes_.pid_of(slot) == 0) continue;  // it has died meanwhile
     notice(absl::StrCat("nf '", config_.nfs[index(zygotes_.nf_of(slot))].name, "' instance ",
                         raw(slot), " (pid ", zygotes_.pid_of(slot),
                         ") broke the packet ABI and is replaced"));
     zygotes_.kill(slot);
   }
-  quarantine(attention.unused);
-  refill(attention);
+  quarantine(attention_.unused);
+  refill(attention_);
   if (phase_ == Phase::draining && vswitch_.drained()) phase_ = Phase::done;
 }
 
@@ -290,6 +294,23 @@ void Control::housekeeping() {
   if (vswitch_.core_count() > 1 && config_.baton.balance) balance_cores();
   free_quarantined();
   if (phase_ == Phase::open && Clock::now() >= next_second_) on_second();
+  if (phase_ == Phase::open && captures_only_) end_with_captures();
+}
+
+// When all captures are read and everything has come out. What has not moved for a second waits
+// for a larger batch, or for an NF that hangs: draining calls the one and gives up on the other.
+void Control::end_with_captures() {
+  bool exhausted = false;
+  int64_t held = 0;
+  on_lcore([&] {
+    exhausted = vswitch_.exhausted();
+    held = vswitch_.ledger().held();
+  });
+  if (!exhausted) return;
+  if (std::exchange(held_last_, held) != held) held_since_ = Clock::now();
+  if (held != 0 && Clock::now() - held_since_ < kStillPatience) return;
+  notice("all captures are read: the run ends");
+  begin_drain();
 }
 
 void Control::on_second() {

@@ -59,7 +59,7 @@ class Control : public DataplaneApi {
   nlohmann::json wake() override;
   absl::Status set_wake(const WakeChange& change) override;
   absl::StatusOr<nlohmann::json> begin_window() override;
-  absl::StatusOr<nlohmann::json> window() override;
+  absl::StatusOr<nlohmann::json> window(bool buckets) override;
 
  private:
   enum class Phase { starting, open, draining, done };
@@ -83,6 +83,7 @@ class Control : public DataplaneApi {
   void punish(SlotId slot, int pid);
   void balance_cores();
   void move_instances(const Balancer::Move& move);
+  void end_with_captures();
   void begin_drain();
   void finish();
 
@@ -127,6 +128,7 @@ class Control : public DataplaneApi {
   LowWeight low_weight_;
   bool told_of_nice_ = false;
   uint64_t restarts_ = 0;  // of NFs that overran too often
+  Attention attention_;
   BatonJudge judge_;
   Balancer balancer_;
   SteadyTime next_balance_{};
@@ -134,6 +136,9 @@ class Control : public DataplaneApi {
   int exit_code_ = 0;
   uint32_t start_target_ = 0;
   uint32_t start_reported_ = 0;
+  bool captures_only_ = true;   // no other source: the run ends with them
+  int64_t held_last_ = -1;      // packets inside when that was last looked at, and since when
+  SteadyTime held_since_{};
   Histogram latency_;           // since traffic was opened
   Histogram interval_;          // swapped with the vSwitch's
   std::vector<Histogram> delays_, delays_now_;  // dispatch `baton`: of each core's ready queue

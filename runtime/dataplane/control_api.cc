@@ -250,10 +250,15 @@ absl::Status Control::remove_tenants(const std::vector<std::string>& names) {
 
 absl::Status Control::apply(absl::StatusOr<TenantTable::Change> change) {
   if (!change.ok()) return change.status();
-  on_lcore([&] {
-    for (const auto& [blob, record] : change->fresh_blobs) vswitch_.define_blob(blob, record);
-    vswitch_.change_tenants(change->tenants, change->keys, tsc_now());
-  });
+  // From here on nothing can fail. A turn of the vSwitch is bounded, so many tenants take several.
+  for (size_t done = 0; done < change->fresh_blobs.size();)
+    on_lcore([&] {
+      const size_t end = std::min(done + kChunk, change->fresh_blobs.size());
+      for (; done < end; ++done)
+        vswitch_.define_blob(change->fresh_blobs[done].first, change->fresh_blobs[done].second);
+    });
+  for (size_t done = 0; done < change->tenants.size();)
+    on_lcore([&] { vswitch_.change_tenants(change->tenants, done, tsc_now()); });
   return absl::OkStatus();
 }
 

@@ -137,12 +137,13 @@ absl::StatusOr<json> Control::begin_window() {
   return json{{"window", ++window_number_}};
 }
 
-absl::StatusOr<json> Control::window() {
+absl::StatusOr<json> Control::window(bool buckets) {
   std::lock_guard lock(state_);
   if (!window_begin_) return absl::NotFoundError("there is no window; POST /v1/window begins one");
   const WindowEnd end = WindowEnd::of(snapshot(), vswitch_thread_);
   json window = window_json(*window_begin_, end, window_latency_, facts());
   window["window"] = window_number_;
+  if (buckets) window["latency_buckets"] = buckets_json(window_latency_, rate_);
   return window;
 }
 

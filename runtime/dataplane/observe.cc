@@ -74,6 +74,7 @@ void take_snapshot(const VSwitch& v, const std::vector<std::unique_ptr<Port>>& p
   s.turns = v.turns();
   s.violations = v.violations();
   s.strays = v.strays();
+  s.overdue_gates = v.overdue_gates();
   s.flows = v.flows().size();
   s.bindings = v.live_bindings();
   for (size_t i = 0; i < s.nfs.size(); ++i) {
@@ -173,7 +174,7 @@ json stats_json(const Snapshot& s, const Histogram& latency, const RunFacts& fac
       {"gbps", static_cast<double>(l.tx_bytes) * 8 / seconds / 1e9},
       {"latency_us", latency_json(latency, facts.rate)},
       {"nfs", nfs_json(s, facts)},
-      {"flows", {{"live", s.flows}, {"bindings", s.bindings}}},
+      {"flows", {{"live", s.flows}, {"bindings", s.bindings}, {"overdue_gates", s.overdue_gates}}},
       {"wakes",
        {{"total", s.wakes.wakes}, {"per_s", static_cast<double>(s.wakes.wakes) / seconds},
         {"packets_per_wake", s.wakes.wakes == 0 ? 0.0

@@ -18,6 +18,7 @@ struct Snapshot {
   uint64_t held_buffers = 0;  // counted from the buffers themselves; only in the last one
   uint64_t violations = 0;
   uint64_t strays = 0;
+  uint64_t overdue_gates = 0;
   uint32_t flows = 0, bindings = 0;
   uint32_t returned = 0;  // live NFs that gave back a packet since the measuring window began
   Cycles taken{0};

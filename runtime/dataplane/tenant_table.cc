@@ -41,12 +41,12 @@ absl::StatusOr<TenantTable::Change> TenantTable::add(std::vector<TenantConfig> t
     if (!id.ok()) return take_back_blobs(change, id.status());
     TenantConfig& t = tenants[i];
     change.tenants[i].tenant = *id;
+    change.tenants[i].new_key = t.key;
     names_[index(*id)] = t.name;
     name_by_key_[t.key] = t.name;
     const std::string name = t.name;
     by_name_.emplace(name, Entry{*id, std::move(t)});
   }
-  change.keys = index_by_key();
   return change;
 }
 
@@ -71,6 +71,7 @@ absl::StatusOr<TenantTable::Change> TenantTable::set(std::vector<TenantConfig> t
     to.live = true;
     to.chain = t.chain;
     to.rebind = !(entry.config.key == t.key) || entry.config.chain != t.chain;
+    if (!(entry.config.key == t.key)) to.new_key = t.key, to.old_key = entry.config.key;
     if (absl::Status s = place_blobs(t, to, change); !s.ok()) return take_back_blobs(change, s);
     change.tenants.push_back(std::move(to));
   }
@@ -80,7 +81,6 @@ absl::StatusOr<TenantTable::Change> TenantTable::set(std::vector<TenantConfig> t
     name_by_key_[t.key] = t.name;
     entry.config = std::move(t);
   }
-  change.keys = index_by_key();
   return change;
 }
 
@@ -94,13 +94,13 @@ absl::StatusOr<TenantTable::Change> TenantTable::remove(const std::vector<std::s
     if (found == by_name_.end()) continue;  // named twice
     VSwitch::TenantChange to{};
     to.tenant = found->second.id;
+    to.old_key = found->second.config.key;
     change.tenants.push_back(std::move(to));
     name_by_key_.erase(found->second.config.key);
     names_[index(found->second.id)].clear();
     free_ids_.push_back(found->second.id);
     by_name_.erase(found);
   }
-  change.keys = index_by_key();
   return change;
 }
 
@@ -121,13 +121,6 @@ absl::Status TenantTable::place_blobs(const TenantConfig& tenant, VSwitch::Tenan
 absl::Status TenantTable::take_back_blobs(const Change& change, absl::Status status) {
   for (const auto& [blob, record] : change.fresh_blobs) bind_.remove(blob);
   return status;
-}
-
-TenantIndex TenantTable::index_by_key() const {
-  TenantIndex keys;
-  keys.reserve(by_name_.size());
-  for (const auto& [name, entry] : by_name_) keys.emplace(entry.config.key, entry.id);
-  return keys;
 }
 
 absl::StatusOr<TenantId> TenantTable::new_id() {

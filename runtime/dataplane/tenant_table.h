@@ -19,7 +19,6 @@ class TenantTable {
 
   struct Change {
     std::vector<VSwitch::TenantChange> tenants;
-    TenantIndex keys;
     std::vector<std::pair<BlobId, BlobRecord>> fresh_blobs;
   };
   // Each checks first and then records; the caller hands the result to the vSwitch.
@@ -37,7 +36,6 @@ class TenantTable {
  private:
   absl::Status place_blobs(const TenantConfig& tenant, VSwitch::TenantChange& to, Change& change);
   absl::Status take_back_blobs(const Change& change, absl::Status status);
-  TenantIndex index_by_key() const;
   absl::StatusOr<TenantId> new_id();
 
   BindRegion& bind_;

@@ -70,15 +70,6 @@ Snapshot operator-(Snapshot end, const Snapshot& begin) {
   return end;
 }
 
-// [[upper bound in us, packets], ...]
-json buckets_json(const Histogram& latency, TscRate rate) {
-  json buckets = json::array();
-  latency.for_each([&](uint64_t top, uint64_t count) {
-    buckets.push_back({static_cast<double>(top) * 1e6 / static_cast<double>(rate.hz()), count});
-  });
-  return buckets;
-}
-
 json load_json(const Snapshot& s, const Config& config) {
   uint64_t offered = 0, late = 0;
   for (size_t i = 0; i < s.ports.size(); ++i) {
@@ -110,12 +101,19 @@ json window_json(const WindowEnd& begin, const WindowEnd& end, const Histogram& 
   window["packets"]["held_before"] = begin.snapshot.ledger.held();
   window["nfs"]["returned"] = end.snapshot.returned;
   window["load"] = load_json(within, *facts.config);
-  window["latency_buckets"] = buckets_json(latency, facts.rate);
   window["disturbed"] = {
       {"steal_ms", difference(end.disturbance.steal_ms, begin.disturbance.steal_ms)},
       {"vswitch_wait_ms",
        difference(end.disturbance.vswitch_wait_ms, begin.disturbance.vswitch_wait_ms)}};
   return window;
+}
+
+json buckets_json(const Histogram& latency, TscRate rate) {
+  json buckets = json::array();
+  latency.for_each([&](uint64_t top, uint64_t count) {
+    buckets.push_back({static_cast<double>(top) * 1e6 / static_cast<double>(rate.hz()), count});
+  });
+  return buckets;
 }
 
 }  // namespace mayfly

@@ -29,4 +29,7 @@ struct WindowEnd {
 nlohmann::json window_json(const WindowEnd& begin, const WindowEnd& end, const Histogram& latency,
                            RunFacts facts);
 
+// [[upper bound in us, packets], ...]: the cells that are not empty.
+nlohmann::json buckets_json(const Histogram& latency, TscRate rate);
+
 }  // namespace mayfly

@@ -74,14 +74,16 @@ PcapPort::~PcapPort() {
 // How many more packets may come in now.
 uint32_t PcapPort::window(Cycles now, const Ledger& ledger) {
   const int64_t held = ledger.held();
-  if (held < kWindow) return static_cast<uint32_t>(kWindow - std::max<int64_t>(held, 0));
-  if (held != last_held_) {
-    last_held_ = held;
+  const uint64_t gone = ledger.tx + ledger.dropped();
+  if (gone != gone_last_ || last_moved_.n == 0) {  // or nothing was read before now
+    gone_last_ = gone;
     last_moved_ = now;
-    return 0;
+    patience_ = kPatience;
   }
-  if (now - last_moved_ < rate_.cycles(millis(1))) return 0;
+  if (held < kWindow) return static_cast<uint32_t>(kWindow - std::max<int64_t>(held, 0));
+  if (now - last_moved_ < rate_.cycles(patience_)) return 0;
   last_moved_ = now;
+  patience_ = kPatienceNext;
   return kRxBurst;
 }
 

@@ -5,7 +5,7 @@
 // A capture can wait, so it is read in a closed loop: as long as kWindow packets or more are inside
 // Mayfly (ledger.held()), no more come in, and no ring overflows for lack of patience. Where
 // nothing moves for a millisecond (an NF that waits for a larger batch), a burst comes in
-// regardless.
+// regardless; the next ones every 100 ms, because it may also be that the NFs do not get their core.
 //
 // A frame that the capture itself holds in part (its snapshot length) passes as what is there.
 #pragma once
@@ -40,6 +40,8 @@ class PcapPort final : public Port {
   uint32_t frame_bytes_max() const override { return 65535; }
 
   static constexpr uint32_t kWindow = 64;
+  static constexpr Nanos kPatience = millis(1);
+  static constexpr Nanos kPatienceNext = millis(100);
 
  private:
   PcapPort(const PortConfig& config, PortId id, Arena& arena, uint64_t tsc_hz);
@@ -61,8 +63,9 @@ class PcapPort final : public Port {
   // The frame that was read and not yet taken (no buffer was free); libpcap keeps its bytes.
   const pcap_pkthdr* ahead_ = nullptr;
   const uint8_t* ahead_bytes_ = nullptr;
-  int64_t last_held_ = 0;
+  uint64_t gone_last_ = 0;  // packets sent or dropped when that was last looked at
   Cycles last_moved_{0};
+  Nanos patience_ = kPatience;
   Cycles clock_zero_{0};      // when the wall clock said ...
   int64_t wall_zero_ns_ = 0;  // ... this
   std::vector<BufferId> queue_;

@@ -73,8 +73,8 @@ BindingId VSwitch::resolve(FlowId& flow, const PacketKey& key, uint64_t hash, Cy
 TenantId VSwitch::tenant_of(const Rule& rule, const PacketKey& key, RuleId id) const {
   const KeyBy by = rule.tenant_by.value_or(rule.instance_per);
   if (tenant_by_key_.empty() || kind_of(by) == KeyKind::none) return kNone<TenantId>;
-  const auto found = tenant_by_key_.find(instance_key(by, key, id));
-  return found == tenant_by_key_.end() ? kNone<TenantId> : found->second;
+  const TenantId* found = tenant_by_key_.find(instance_key(by, key, id));
+  return found == nullptr ? kNone<TenantId> : *found;
 }
 
 // A tenant's binding also serves packets of its key that come by a rule which names no tenant (the
@@ -86,15 +86,14 @@ bool VSwitch::serves(const ChainBinding& binding, TenantId tenant) const {
 BindingId VSwitch::find_or_make(ChainId chain, const InstanceKey& key, const FlowConfig& rule,
                                 TenantId tenant, Drop& why) {
   const BindingKey wanted{chain, key};
-  const auto found = binding_of_.find(wanted);
-  if (found != binding_of_.end()) {
-    const ChainBinding& binding = bindings_[index(found->second)];
-    if (serves(binding, tenant)) return found->second;
+  if (const BindingId* found = binding_of_.find(wanted)) {
+    const ChainBinding& binding = bindings_[index(*found)];
+    if (serves(binding, tenant)) return *found;
     if (binding.tenant != kNone<TenantId>) {  // two rules give one key to two tenants
       why = Drop::no_tenant;
       return kNone<BindingId>;
     }
-    release(found->second);  // nobody's until now
+    release(*found);  // nobody's until now
   }
   return make_binding(wanted, tenant, rule, why);
 }
@@ -166,7 +165,7 @@ BindingId VSwitch::make_binding(const BindingKey& key, TenantId tenant, const Fl
   binding.tenant_counted = tenant != kNone<TenantId>;
   binding.out = rule.out.value_or(kNone<PortId>);
   binding_keys_[index(b)] = key;
-  binding_of_.emplace(key, b);
+  binding_of_.put(key, b);
   if (tenant != kNone<TenantId>) link_tenant(b);
   for (uint8_t p = 0; p < length; ++p) {
     NfRecord& nf = nfs_[index(chain.nfs[p])];
@@ -238,8 +237,8 @@ void VSwitch::release(BindingId b) {
   ChainBinding& binding = bindings_[index(b)];
   MAYFLY_CHECK(binding.state == BindingState::live);
   binding.state = BindingState::retiring;
-  const auto found = binding_of_.find(binding_keys_[index(b)]);
-  if (found != binding_of_.end() && found->second == b) binding_of_.erase(found);
+  const BindingId* found = binding_of_.find(binding_keys_[index(b)]);
+  if (found != nullptr && *found == b) binding_of_.erase(binding_keys_[index(b)]);
   if (binding.tenant != kNone<TenantId>) unlink_tenant(b);
   for (uint8_t p = 0; p < binding.length; ++p) {
     if (binding.places[p] & kVacantBit) continue;
@@ -253,7 +252,8 @@ bool VSwitch::is_drained(const ChainBinding& binding) const {
   for (uint8_t p = 0; p < binding.length; ++p) {
     const uint32_t place = binding.places[p];
     if (place & kVacantBit) {
-      if (vacancies_[place & ~kVacantBit].count != 0) return false;
+      const Vacancy& v = vacancies_[place & ~kVacantBit];
+      if (v.count != 0 || v.gate != 0) return false;  // a gate: those before it have not drained
     } else if (instances_[place].held != 0) {
       return false;
     }
@@ -271,37 +271,55 @@ void VSwitch::finish_if_drained(BindingId b) {
     else unbind_instance(SlotId{place});
   }
   binding.length = 0;
-  if (binding.successor != kNone<BindingId>) open_gate(binding.successor);
+  leave_gate(binding);
   if (binding.flow_count == 0) free_binding(b);
 }
 
 // Keeps order when a flow moves from one binding to another: the new one takes packets only into
-// its first place's backlog until the old one is drained.
+// its first place's backlog until the old one is drained. But for kGatePatience at most: an NF of
+// the old one that hangs must not hold up its tenant's next ones for ever.
 void VSwitch::gate(BindingId b, BindingId predecessor) {
   ChainBinding& old = bindings_[index(predecessor)];
   ChainBinding& binding = bindings_[index(b)];
   if (b == predecessor || old.state != BindingState::retiring || binding.length == 0 ||
-      old.successor != kNone<BindingId>)
+      old.gate != 0)
     return;
-  const uint32_t place = binding.places[0];
-  if (place & kVacantBit) {
-    vacancies_[place & ~kVacantBit].gated = true;
-  } else {
+  uint32_t vacancy = binding.places[0] & ~kVacantBit;
+  if ((binding.places[0] & kVacantBit) == 0) {
     // Held packets: it serves other flows already, whose order is not this one's.
-    if (instances_[place].held != 0 || free_vacancies_.size() <= slot_count_) return;
-    vacancies_[make_vacancy(b, 0, SlotId{place})].gated = true;
+    const SlotId slot{binding.places[0]};
+    if (instances_[index(slot)].held != 0 || free_vacancies_.size() <= slot_count_) return;
+    vacancy = make_vacancy(b, 0, slot);
   }
-  old.successor = b;
+  Vacancy& v = vacancies_[vacancy];
+  if (v.gate == 0) {
+    v.gate = ++gate_count_;
+    timers_.arm(gate_timer(vacancy), now_ + rate_.cycles(kGatePatience));
+  }
+  ++v.predecessors;
+  old.gate = v.gate;
+  old.gated_vacancy = vacancy;
 }
 
-void VSwitch::open_gate(BindingId b) {
-  const ChainBinding& binding = bindings_[index(b)];
-  if (binding.length == 0 || (binding.places[0] & kVacantBit) == 0) return;
-  const uint32_t vacancy = binding.places[0] & ~kVacantBit;
+// One predecessor less. The vacancy may be another's by now, or have another gate: the number tells.
+void VSwitch::leave_gate(ChainBinding& drained) {
+  const uint64_t gate = std::exchange(drained.gate, 0);
+  Vacancy& v = vacancies_[drained.gated_vacancy];
+  if (gate != 0 && v.gate == gate && --v.predecessors == 0) open_gate(drained.gated_vacancy);
+}
+
+void VSwitch::open_gate(uint32_t vacancy) {
   Vacancy& v = vacancies_[vacancy];
-  if (v.binding != b || !v.gated) return;
-  v.gated = false;
-  if (v.reserved != kNone<SlotId>) fulfil(vacancy, v.reserved);
+  v.gate = 0;
+  v.predecessors = 0;
+  timers_.cancel(gate_timer(vacancy));
+  if (v.reserved != kNone<SlotId>) return fulfil(vacancy, v.reserved);
+  finish_if_drained(v.binding);
+}
+
+void VSwitch::on_gate_timer(uint32_t vacancy) {
+  ++overdue_gates_;
+  open_gate(vacancy);
 }
 
 void VSwitch::free_binding(BindingId b) {
@@ -326,30 +344,47 @@ void VSwitch::unlink_tenant(BindingId b) {
     bindings_[index(binding.next_of_tenant)].previous_of_tenant = binding.previous_of_tenant;
   if (binding.previous_of_tenant != kNone<BindingId>)
     bindings_[index(binding.previous_of_tenant)].next_of_tenant = binding.next_of_tenant;
+  else if (tenant.outdated == b)
+    tenant.outdated = binding.next_of_tenant;
   else
     tenant.bindings = binding.next_of_tenant;
   binding.next_of_tenant = binding.previous_of_tenant = kNone<BindingId>;
 }
 
-// Tenants attach, change and detach: only their own flows are looked at again.
-void VSwitch::change_tenants(std::vector<TenantChange>& changes, TenantIndex& keys, Cycles now) {
+// Tenants attach, change and detach: only their own flows are looked at again. Each of them changes
+// in one step, between two packets; what it has bound until then follows, kTenantWorkMax a turn.
+void VSwitch::change_tenants(std::span<TenantChange> changes, size_t& done, Cycles now) {
   now_ = now;
-  tenant_by_key_.swap(keys);
-  ++tenant_epoch_;
-  for (TenantChange& change : changes) {
+  for (uint32_t work = 0; done < changes.size() && work < kTenantWorkMax; ++work) {
+    TenantChange& change = changes[done];
     TenantRecord& tenant = tenants_[index(change.tenant)];
-    for (const auto& [nf, blob] : change.blobs) use_blob(blob);
-    tenant.blobs.swap(change.blobs);
-    tenant.live = change.live;
-    tenant.chain_overridden = change.chain.has_value();
-    tenant.chain = change.chain.value_or(ChainId{});
-    if (change.rebind || !change.live) {
-      while (tenant.bindings != kNone<BindingId>) release(tenant.bindings);
+    if (!change.begun) {
+      begin_change(change);
+    } else if (change.rebind || !change.live) {
+      release(tenant.outdated);
     } else {
-      reconfigure(change.tenant);
+      const BindingId b = tenant.outdated;
+      unlink_tenant(b);
+      link_tenant(b);
+      reconfigure(b);
     }
-    for (const auto& [nf, blob] : change.blobs) drop_blob(blob);  // the former ones
+    if (tenant.outdated == kNone<BindingId>) ++done;
   }
+  if (done == changes.size()) ++tenant_epoch_;  // flows that nobody's NFs served until now
+}
+
+void VSwitch::begin_change(TenantChange& change) {
+  TenantRecord& tenant = tenants_[index(change.tenant)];
+  change.begun = true;
+  if (change.old_key) tenant_by_key_.erase(*change.old_key);
+  if (change.new_key) tenant_by_key_.put(*change.new_key, change.tenant);
+  for (const auto& [nf, blob] : change.blobs) use_blob(blob);
+  tenant.blobs.swap(change.blobs);
+  for (const auto& [nf, blob] : change.blobs) drop_blob(blob);  // the former ones
+  tenant.live = change.live;
+  tenant.chain_overridden = change.chain.has_value();
+  tenant.chain = change.chain.value_or(ChainId{});
+  tenant.outdated = std::exchange(tenant.bindings, kNone<BindingId>);
 }
 
 }  // namespace mayfly

@@ -114,23 +114,22 @@ void VSwitch::drop_blob(BlobId blob) {
 
 // The tenant's arguments changed and its flows stay: its instances get a new configuration within
 // the same binding. They are called ready so that they take it over (and let go of the old) soon.
-void VSwitch::reconfigure(TenantId tenant) {
-  for (BindingId b = tenants_[index(tenant)].bindings; b != kNone<BindingId>;
-       b = bindings_[index(b)].next_of_tenant) {
-    const ChainBinding& binding = bindings_[index(b)];
-    for (uint8_t p = 0; p < binding.length; ++p) {
-      if (binding.places[p] & kVacantBit) continue;
-      const SlotId slot{binding.places[p]};
-      Instance& instance = instances_[index(slot)];
-      if (instance.state != InstanceState::bound) continue;
-      const BlobId blob = blob_for(binding, instance.nf);
-      BlobId& current = instance_blob_[index(slot)];
-      if (blob == current) continue;
-      use_blob(blob);
-      drop_blob(std::exchange(current, blob));
-      write_binding(instance, BindWrite::reconfigure);
-      call_ready(slot);
-    }
+void VSwitch::reconfigure(BindingId b) {
+  const ChainBinding& binding = bindings_[index(b)];
+  for (uint8_t p = 0; p < binding.length; ++p) {
+    const uint32_t place = binding.places[p];
+    const SlotId slot =
+        place & kVacantBit ? vacancies_[place & ~kVacantBit].reserved : SlotId{place};
+    if (slot == kNone<SlotId>) continue;
+    Instance& instance = instances_[index(slot)];
+    if (instance.state != InstanceState::bound) continue;
+    const BlobId blob = blob_for(binding, instance.nf);
+    BlobId& current = instance_blob_[index(slot)];
+    if (blob == current) continue;
+    use_blob(blob);
+    drop_blob(std::exchange(current, blob));
+    write_binding(instance, BindWrite::reconfigure);
+    call_ready(slot);
   }
 }
 
@@ -174,7 +173,7 @@ bool VSwitch::serve_vacancy(NfId id, SlotId slot) {
     }
     Vacancy& v = vacancies_[vacancy];
     bind_instance(slot, v.binding, v.position);
-    if (!v.gated) {
+    if (v.gate == 0) {
       fulfil(vacancy, slot);
     } else {
       v.reserved = slot;
@@ -207,6 +206,8 @@ void VSwitch::fulfil(uint32_t vacancy, SlotId slot) {
 void VSwitch::remove_vacancy(uint32_t vacancy) {
   Vacancy& v = vacancies_[vacancy];
   timers_.cancel(vacancy_timer(vacancy));
+  timers_.cancel(gate_timer(vacancy));
+  v.gate = 0;
   if (v.reserved != kNone<SlotId> &&
       bindings_[index(v.binding)].places[v.position] == (kVacantBit | vacancy))
     unbind_instance(v.reserved);

@@ -71,10 +71,11 @@ struct alignas(kCacheLineBytes) ChainBinding {
   bool tenant_counted = false;        // its packets count against tenant.packets
   TenantId tenant = kNone<TenantId>;
   uint32_t flow_count = 0;
-  BindingId successor = kNone<BindingId>;  // waits until this one is drained
   BindingId next_of_tenant = kNone<BindingId>;
   BindingId previous_of_tenant = kNone<BindingId>;
   uint64_t last_crash_tsc = 0;
+  uint64_t gate = 0;           // what waits until this one is drained, if any: the number of the
+  uint32_t gated_vacancy = 0;  // gate, and the vacancy behind it
   FlowId ends[2] = {kNone<FlowId>, kNone<FlowId>};  // its first two flows: both ways of a connection
   PortId out = kNone<PortId>;  // of the rule that made it: for packets its NFs originate
 };
@@ -85,8 +86,9 @@ static_assert(sizeof(ChainBinding) == 128);
 struct Vacancy {
   BindingId binding = kNone<BindingId>;
   uint8_t position = 0;
-  bool gated = false;               // closed until the predecessor is drained; then `reserved`,
-  SlotId reserved = kNone<SlotId>;  // if it is bound here by then, takes the packets
+  uint64_t gate = 0;          // closed until its predecessors are drained: a number never used
+  uint32_t predecessors = 0;  // again, so that no late one opens another's; 0: open
+  SlotId reserved = kNone<SlotId>;  // behind a gate: is bound here, and then takes the packets
   bool backing_off = false;         // its NF keeps crashing here: no instance for a while
   bool queued = false;    // in its NF's queue for instances
   uint32_t first = 0xffffffff;  // backlog: BufferIds linked by PacketMeta::link
@@ -137,6 +139,7 @@ struct TenantRecord {
   ChainId chain{};
   uint32_t packets_held = 0;
   BindingId bindings = kNone<BindingId>;    // list through ChainBinding::next_of_tenant
+  BindingId outdated = kNone<BindingId>;    // the same, of those that a change has still to reach
   std::vector<std::pair<NfId, BlobId>> blobs;
   uint64_t packets = 0, bytes = 0, limit_drops = 0;
 };

@@ -37,13 +37,15 @@ VSwitch::VSwitch(const Setup& setup)
       flows_(config_.flow_count_max, fresh_secret()),
       fragments_(kFragmentCount),
       flow_timers_(config_.flow_count_max, rate_.cycles(millis(1)), clock_()),
-      timers_(4 * slot_count_, rate_.cycles(micros(2)), clock_()),
+      timers_(6 * slot_count_, rate_.cycles(micros(2)), clock_()),
       instances_(slot_count_),
       bindings_(2 * size_t{slot_count_}),
       binding_keys_(bindings_.size()),
+      binding_of_(bindings_.size(), BindingKeyHash{fresh_secret()}),
       vacancies_(2 * size_t{slot_count_}),
       nfs_(config_.nfs.size()),
       tenants_(kTenantCountMax),
+      tenant_by_key_(kTenantCountMax, InstanceKeyHash{fresh_secret()}),
       instance_blob_(slot_count_, kNone<BlobId>),
       rung_(slot_count_),
       in_rung_(slot_count_, 0),
@@ -52,7 +54,6 @@ VSwitch::VSwitch(const Setup& setup)
   for (uint32_t s = 0; s < slot_count_; ++s) instances_[s].slot = &control_.slot(SlotId{s});
   for (size_t b = bindings_.size(); b-- > 0;) free_bindings_.push_back(static_cast<BindingId>(b));
   for (uint32_t v = 2 * slot_count_; v-- > 0;) free_vacancies_.push_back(v);
-  binding_of_.reserve(bindings_.size());
   for (size_t i = 0; i < nfs_.size(); ++i) {
     const NfConfig& nf = config_.nfs[i];
     nfs_[i].idle.reserve(static_cast<uint32_t>(config_.nf_cores.size()), slot_count_);
@@ -386,6 +387,7 @@ void VSwitch::flush() {
 // At most kTimerBudget units of work on each wheel.
 void VSwitch::advance_timers(Cycles now) {
   timers_.advance(now, kTimerBudget, [&](uint32_t timer) {
+    if (timer >= 4 * slot_count_) return on_gate_timer(timer - 4 * slot_count_);
     if (timer >= 2 * slot_count_) return on_vacancy_timer(timer - 2 * slot_count_, now);
     const SlotId slot{timer % slot_count_};
     Instance& instance = instances_[index(slot)];
@@ -399,6 +401,10 @@ void VSwitch::advance_timers(Cycles now) {
     call_ready(slot);
   });
   flow_timers_.advance(now, kTimerBudget, [&](uint32_t flow) { on_flow_timer(flow, now); });
+}
+
+bool VSwitch::exhausted() const {
+  return std::all_of(ports_.begin(), ports_.end(), [](const auto& p) { return p->exhausted(); });
 }
 
 void VSwitch::begin_drain(Cycles now, Cycles patience) {
@@ -435,6 +441,14 @@ void VSwitch::want_attention() {
   if (attention_.exchange(true, std::memory_order_acq_rel)) return;
   const uint64_t one = 1;
   [[maybe_unused]] const ssize_t n = write(attention_fd_, &one, sizeof one);
+}
+
+Attention VSwitch::empty_attention() const {
+  Attention attention;
+  attention.nfs.resize(nfs_.size());
+  attention.condemned.reserve(slot_count_);
+  attention.unused.reserve(kBlobCountMax);
+  return attention;
 }
 
 void VSwitch::fetch_attention(Attention& attention) {

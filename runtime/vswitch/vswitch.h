@@ -20,12 +20,14 @@
 #include <span>
 #include <vector>
 
-#include "absl/container/flat_hash_map.h"
+#include "absl/hash/hash.h"
+#include "absl/strings/string_view.h"
 #include "flowdir/flow_table.h"
 #include "flowdir/rules.h"
 #include "runtime/arena/arena.h"
 #include "runtime/arena/ledger.h"
 #include "runtime/base/clock.h"
+#include "runtime/base/fixed_map.h"
 #include "runtime/base/histogram.h"
 #include "runtime/base/timer_wheel.h"
 #include "runtime/config/config.h"
@@ -41,18 +43,22 @@ struct BindingKey {
   ChainId chain{};
   InstanceKey key;
   bool operator==(const BindingKey&) const = default;
-  template <class H>
-  friend H AbslHashValue(H h, const BindingKey& k) {
-    return H::combine_contiguous(H::combine(std::move(h), k.chain, k.key.kind), k.key.bytes,
-                                 kKeyBytes);
+};
+struct BindingKeyHash {
+  uint64_t secret;
+  size_t operator()(const BindingKey& k) const {
+    return absl::HashOf(
+        secret, k.chain, k.key.kind,
+        absl::string_view(reinterpret_cast<const char*>(k.key.bytes), kKeyBytes));
   }
 };
 struct InstanceKeyHash {
+  uint64_t secret = 0;
   size_t operator()(const InstanceKey& k) const {
-    return absl::HashOf(k.kind, absl::string_view(reinterpret_cast<const char*>(k.bytes), kKeyBytes));
+    return absl::HashOf(secret, k.kind,
+                        absl::string_view(reinterpret_cast<const char*>(k.bytes), kKeyBytes));
   }
 };
-using TenantIndex = absl::flat_hash_map<InstanceKey, TenantId, InstanceKeyHash>;
 
 struct WakeCounters {
   uint64_t wakes = 0;         // NFs that were set to work: by a system call, or given the baton
@@ -71,7 +77,8 @@ struct TurnCounters {
   uint64_t long_turns = 0;           // above kLongTurn
 };
 
-// What the control thread fetches when the vSwitch has asked for its attention.
+// What the control thread fetches when the vSwitch has asked for its attention: kept from one time
+// to the next, so that nothing is allocated on the lcore.
 struct Attention {
   struct PerNf {
     uint32_t idle = 0;
@@ -120,6 +127,7 @@ class VSwitch {
 
   // Traffic.
   void open_traffic() { open_ = true; }
+  bool exhausted() const;  // no port has, or will have, anything more to give
   void begin_drain(Cycles now, Cycles patience);
   // Set once all packets have left, or the patience has ended. Any thread; the control thread's
   // attention is asked for then.
@@ -156,9 +164,13 @@ class VSwitch {
     std::optional<ChainId> chain;
     std::vector<std::pair<NfId, BlobId>> blobs;
     bool rebind;  // its key or chain changed: its bindings retire
+    std::optional<InstanceKey> new_key = std::nullopt;  // its from now on, and nobody's until now
+    std::optional<InstanceKey> old_key = std::nullopt;  // nobody's from now on
+    bool begun = false;
   };
-  // `keys` replaces the index of tenants; the old one is left in it for the caller to destroy.
-  void change_tenants(std::vector<TenantChange>& changes, TenantIndex& keys, Cycles now);
+  // Makes a turn's share of `changes`, from `done` on; called again until `done` is their number.
+  // Former blobs are left in them for the caller to destroy.
+  void change_tenants(std::span<TenantChange> changes, size_t& done, Cycles now);
 
   // Waking: what an NF at this place is woken by from now on. Who waits under the old settings
   // is not looked at: call_waiting() does that.
@@ -174,6 +186,7 @@ class VSwitch {
   uint32_t returned() const { return returned_; }  // live instances that did so in this window
 
   // Observation.
+  Attention empty_attention() const;  // with room for whatever there may be
   void fetch_attention(Attention& attention);
   const Ledger& ledger() const { return ledger_; }
   const WakeCounters& wakes() const { return wakes_; }
@@ -190,6 +203,8 @@ class VSwitch {
   uint64_t violations() const { return violations_; }
   // What came through a shared ring in nobody's name, or was scribbled there.
   uint64_t strays() const { return strays_ + shared_ring_.scribbled(); }
+  // Bindings that took over before the one before them had drained: kGatePatience was over.
+  uint64_t overdue_gates() const { return overdue_gates_; }
 
  private:
   struct Hop {
@@ -211,6 +226,7 @@ class VSwitch {
   static constexpr uint32_t kAuditDepth = 1024;
   static constexpr Nanos kLongTurn = micros(500);
   static constexpr Nanos kVacancyPatience = seconds(1);
+  static constexpr Nanos kGatePatience = seconds(1);
   static constexpr Nanos kFragmentLife = seconds(30);
   static constexpr Nanos kAuditDelay = millis(10);
   static constexpr Nanos kAuditConfirm = seconds(1);
@@ -219,6 +235,7 @@ class VSwitch {
   static constexpr Nanos kRestMax = millis(1);
   static constexpr Nanos kNudgeAfter = micros(100);
   static constexpr uint32_t kTenantCountMax = 1u << 16;
+  static constexpr uint32_t kTenantWorkMax = 64;  // tenants changed, or bindings, in one turn
   static constexpr uint32_t kBlobCountMax = 1u << 17;
   static constexpr Nanos kCrashWindow = seconds(2);  // crashes closer than this are one series
   static constexpr int kCrashesFree = 3;             // replaced at once; then 10 ms, doubling
@@ -307,13 +324,16 @@ class VSwitch {
   void close_flow(FlowEntry& entry, FlowId flow, const FlowConfig& rule, uint8_t flags, Cycles now);
   BindingId binding_to_share(ChainId chain, TenantId tenant, bool& found) const;
   void gate(BindingId b, BindingId predecessor);
-  void open_gate(BindingId b);
+  void leave_gate(ChainBinding& drained);
+  void open_gate(uint32_t vacancy);
+  void on_gate_timer(uint32_t vacancy);
   void release(BindingId b);
   void finish_if_drained(BindingId b);
   bool is_drained(const ChainBinding& binding) const;
   void free_binding(BindingId b);
   void link_tenant(BindingId b);
   void unlink_tenant(BindingId b);
+  void begin_change(TenantChange& change);
 
   // instances.cc: binding instances, vacancies, deaths
   void bind_instance(SlotId slot, BindingId b, uint8_t position);
@@ -335,11 +355,12 @@ class VSwitch {
   void salvage();
   uint32_t vacate(BindingId b, uint8_t position);
   void bury(const DeathReport& death, size_t& salvaged, Cycles now);
-  void reconfigure(TenantId tenant);
+  void reconfigure(BindingId b);
   void want_attention();
 
   uint32_t tick_timer(SlotId slot) const { return slot_count_ + raw(slot); }
   uint32_t vacancy_timer(uint32_t vacancy) const { return 2 * slot_count_ + vacancy; }
+  uint32_t gate_timer(uint32_t vacancy) const { return 4 * slot_count_ + vacancy; }
 
   // What it works with.
   const Config& config_;
@@ -359,18 +380,18 @@ class VSwitch {
   FlowTable flows_;
   FragmentTable fragments_;
   TimerWheel flow_timers_;
-  TimerWheel timers_;  // ageing by slot, ticks, vacancies
+  TimerWheel timers_;  // ageing by slot, ticks, vacancies, their gates
   std::vector<Instance> instances_;
   std::vector<ChainBinding> bindings_;
   std::vector<BindingKey> binding_keys_;
   std::vector<BindingId> free_bindings_;
-  absl::flat_hash_map<BindingKey, BindingId> binding_of_;
+  FixedMap<BindingKey, BindingId, BindingKeyHash> binding_of_;
   std::vector<Vacancy> vacancies_;
   std::vector<uint32_t> free_vacancies_;
   std::vector<NfRecord> nfs_;
   std::vector<ChainRecord> chains_;
   std::vector<TenantRecord> tenants_;
-  TenantIndex tenant_by_key_;
+  FixedMap<InstanceKey, TenantId, InstanceKeyHash> tenant_by_key_;
   std::vector<BlobRecord> blobs_;
   std::vector<uint32_t> blob_users_;
   std::vector<BlobId> instance_blob_;  // by slot: what its binding uses
@@ -409,6 +430,8 @@ class VSwitch {
   TurnCounters turns_;
   uint64_t violations_ = 0;
   uint64_t strays_ = 0;
+  uint64_t gate_count_ = 0;  // ever made: each has a number of its own
+  uint64_t overdue_gates_ = 0;
   Cycles now_{0};  // of this turn
   Cycles last_turn_{0};
   bool last_worked_ = false;

@@ -132,6 +132,20 @@ TEST_F(SharedRingTest, OneThatSleptForLapsFillsNothingButTheTail) {
   EXPECT_EQ(ring_.tail->load(), out_.taken());
 }
 
+// Preempted in a burst for 10 ms, say: it does not walk past all that the others did meanwhile.
+TEST_F(SharedRingTest, OneThatSleptInABurstGoesToTheHintAtOnce) {
+  make(1 << 14);
+  SharedRingProducer slow = producer(1), fast = producer(2);
+  ASSERT_TRUE(slow.push({1}));
+  for (uint64_t i = 0; i < 10'000; ++i) ASSERT_TRUE(fast.push({100 + i}));
+  fast.publish();
+  EXPECT_EQ(all().size(), 10'001u);
+  for (uint64_t i = 0; i < 10; ++i) ASSERT_TRUE(slow.push({i}));
+  slow.publish();
+  EXPECT_LE(slow.steps(), 2u);
+  EXPECT_EQ(all().size(), 10u);
+}
+
 TEST_F(SharedRingTest, AFullRingIsRefusedAndWholeAfterwards) {
   make();
   SharedRingProducer a = producer(1), b = producer(2);

@@ -114,6 +114,9 @@ TEST_F(Live, OneWindowAtATime) {
   EXPECT_EQ((*env_.client.get("/v1/window"))["window"], 1);
   EXPECT_EQ(send("POST", "/v1/window", json::object())["window"], 2);
   EXPECT_EQ((*env_.client.get("/v1/window"))["seconds"], 1.5);
+  EXPECT_EQ((*env_.client.get("/v1/window"))["buckets"], true);
+  EXPECT_EQ((*env_.client.get("/v1/window?buckets=false"))["buckets"], false);
+  EXPECT_TRUE(absl::IsInvalidArgument(env_.client.get("/v1/window?buckets=no").status()));
 }
 
 }  // namespace

@@ -95,10 +95,10 @@ class RecordingDataplane : public DataplaneApi {
     const std::lock_guard lock(mutex_);
     return nlohmann::json{{"window", ++windows_}};
   }
-  absl::StatusOr<nlohmann::json> window() override {
+  absl::StatusOr<nlohmann::json> window(bool buckets) override {
     const std::lock_guard lock(mutex_);
     if (windows_ == 0) return absl::NotFoundError("there is no window");
-    return nlohmann::json{{"window", windows_}, {"seconds", 1.5}};
+    return nlohmann::json{{"window", windows_}, {"seconds", 1.5}, {"buckets", buckets}};
   }
   double rate() {
     const std::lock_guard lock(mutex_);

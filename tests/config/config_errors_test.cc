@@ -38,7 +38,8 @@ TEST_F(ConfigErrors, Yaml) {
        "6: duplicate key \"batch\", first on line 5; keep one"},
       {In::more, "memry: {}", "5: unknown key \"memry\"; did you mean \"memory\"?"},
       {In::more, "xyzzy: 1",
-       "5: unknown key \"xyzzy\"; known are name, cores, memory, ring, downstream, flow_table, "
+       "5: unknown key \"xyzzy\"; known are name, cores, vswitch, memory, ring, downstream, "
+       "flow_table, "
        "tenant, ports, nfs, chains, flows, tenants and wake"},
       {In::more, "---\nring: 64", "5: a second document begins here; keep one document a file"},
       {In::more, "ring: !!int 64", "5: the tag \"tag:yaml.org,2002:int\" has no meaning here"},
@@ -49,7 +50,8 @@ TEST_F(ConfigErrors, Yaml) {
   };
   expect_rows([this](const std::string& y) { return error_of(y); }, rows);
   const std::string expected =
-      "; expected a map with name, cores, memory, ring, downstream, flow_table, tenant, ports, nfs, "
+      "; expected a map with name, cores, vswitch, memory, ring, downstream, flow_table, tenant, "
+      "ports, nfs, "
       "chains, flows, tenants and wake";
   EXPECT_EQ(error_of(""), "t.yaml:1: this is empty" + expected);
   EXPECT_EQ(error_of("- 1\n"), "t.yaml:1: this is a list" + expected);
@@ -102,19 +104,26 @@ TEST_F(ConfigErrors, Host) {
        "5: wake.batch: \"adapt\" is not an integer; write one from 1 to 111"},
       {In::more, "wake: {baton: {budget: 0}}",
        "5: wake.baton.budget: 0 is out of bounds; write an integer from 1 to 65536"},
+      {In::more, "wake: {baton: {slice: 2}}",
+       "5: wake.baton.slice: \"2\" has no unit; write for example 200us, 5ms or 30s"},
+      {In::more, "wake: {baton: {order: fifo}}",
+       "5: wake.baton: unknown key \"order\"; known are budget, idle, slice and eager"},
       {In::more, "wake: {baton: {slice: 10us}}",
        "5: wake.baton.slice: 10us is out of bounds; write a duration from 100us to 10s"},
       {In::more, "wake: {baton: {idle: 1m}}",
-       "5: wake.baton.idle: 1m is out of bounds; write a duration from 0ns to 10s"},
+       "5: wake.baton.idle: 1m is out of bounds; write a duration from 0s to 10s"},
       {In::more, "wake: {baton: {eager: 3}}",
-       "5: wake.baton.eager: \"3\" is not a truth value; write true or false"},
-      {In::more, "wake: {baton: {order: fifo}}",
-       "5: wake.baton.order: unknown key; known here: budget, idle, slice, eager"},
-      {In::more, "wake: {baton: on}", "5: wake.baton: expected a map, for example {budget: 64}"},
+       "5: wake.baton.eager: \"3\" is not known here; use true or false"},
+      {In::more, "wake: {baton: on}",
+       "5: wake.baton: this is a single value; expected a map with budget, idle, slice and eager"},
+      {In::more, "vswitch: {idle: nap}",
+       "5: vswitch.idle: \"nap\" is not known here; use poll or sleep"},
       {In::more, "wake: {dispatch: irq}",
-       "5: wake.dispatch: \"irq\" is not known here; use futex, eventfd, semaphore, poll, uring or baton"},
+       "5: wake.dispatch: \"irq\" is not known here; use futex, eventfd, semaphore, poll, uring or "
+       "baton"},
       {In::more, "wake: {dispatch: [poll]}",
-       "5: wake.dispatch: this is a list; expected futex, eventfd, semaphore, poll, uring or baton"},
+       "5: wake.dispatch: this is a list; expected futex, eventfd, semaphore, poll, uring or "
+       "baton"},
   };
   expect_rows([this](const std::string& y) { return error_of(y); }, rows);
   EXPECT_EQ(error_of(kMinimal + "cores: {vswitch: 0, nfs: [4000]}\n").substr(0, 43),

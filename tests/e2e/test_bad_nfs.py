@@ -22,6 +22,7 @@ nfs:
   count: {{ image: counter, pool: {{ idle: 16, max: 32 }} }}
 chains:
   pass: {{ nfs: [test, count] }}
+  around: {{ nfs: [count] }}
 flows:
   - {{ match: {{ port: load }}, instance_per: vlan, chain: pass, out: load }}
 tenants: tenants.yaml
@@ -118,6 +119,23 @@ class BadNfs(scenario.Scenario):
         self.eventually(lambda: self.packets(run)[f"t{BAD}"] > before, 5, "it goes on")
         report = run.stop()
         self.drops(report)  # a ring of 1,024 holds what came meanwhile
+
+    def test_one_that_is_stopped_does_not_hold_up_its_tenants_next_chain(self):
+        run = self.start(self.config("crash.so"), files={"tenants.yaml": tenants("")})
+        self.others_go_on(run, 0.5)
+        (victim,) = [n["pid"] for n in run.get("/v1/nfs")
+                     if n["tenant"] == f"t{BAD}" and n["nf"] == "test"]
+        os.kill(victim, signal.SIGSTOP)
+        time.sleep(0.2)  # some packets are in its hands now
+        run.cli("tenant", "set", f"t{BAD}", "--chain", "around")
+        self.eventually(lambda: run.stats()["flows"]["overdue_gates"] == 1, 5, "the gate opens")
+        def bad_packets():
+            return sum(n["packets"] for n in run.get("/v1/nfs") if n["tenant"] == f"t{BAD}"
+                       and n["nf"] == "count" and n["state"] == "bound")
+        before = bad_packets()
+        self.eventually(lambda: bad_packets() > before + 100, 5, "the next chain works")
+        report = run.stop()
+        self.drops(report, "shutdown")  # what the stopped one still had
 
 
 class BadNfsUnderTheBaton(BadNfs):

@@ -10,6 +10,7 @@ from two_sides import TwoSides
 CONFIG = """
 cores: {{ vswitch: 0, nfs: [1] }}
 memory: {{ packets: 16384 }}
+ring: 1024
 ports:
 {ports}
 nfs:
@@ -64,6 +65,40 @@ class OneTenant(scenario.Scenario):
         self.assertGreater(report["packets"]["tx"], DOWNLOAD_BYTES // 1514)
         # TCP may well drive a ring of 128 full; nothing else may be lost.
         self.drops(report, "nf_ring_full", "tx_full", "tenant_limit", "nf_drop")
+
+
+class Fragments(scenario.Scenario):
+    """What docs/config.md says of IPv4 fragments on kernel interfaces."""
+    PASS = """
+ports:
+{ports}
+nfs:
+  count: {{ image: counter, pool: {{ idle: 4, max: 8 }} }}
+chains:
+  pass: {{ nfs: [count] }}
+flows:
+{flows}
+"""
+
+    def arrived(self, ports, size):
+        """Of five datagrams of `size` bytes; and the run's report."""
+        sides = TwoSides(self, 1)
+        run = self.start(self.PASS.format(ports=ports, flows=TwoSides.flows("pass")),
+                         namespace=sides.switch)
+        return sides.datagrams(5, size), run.stop()
+
+    def test_af_packet_puts_them_together(self):
+        for size, reason in ((1600, "tx_oversize"), (3000, "rx_truncated")):
+            with self.subTest(size=size):
+                arrived, report = self.arrived(TwoSides.ports(), size)
+                self.assertEqual(arrived, 0)
+                self.assertEqual(report["packets"]["drops"], {reason: 5})
+
+    def test_net_pcap_leaves_them_alone(self):
+        port = '  - {{ name: {0}, dev: "net_pcap{1},iface={0}" }}\n'
+        arrived, report = self.arrived(port.format("lan", 0) + port.format("wan", 1), 8000)
+        self.assertEqual(arrived, 5)
+        self.drops(report)
 
 
 class TwoHundredTenants(scenario.Scenario):
@@ -124,16 +159,26 @@ class TwoHundredTenants(scenario.Scenario):
             self.assertGreater(min(rates), 1)
 
     def rate_within_5_percent(self):
-        """UDP at twice the rate: what arrives, in frame bytes, is the rate. More is never excused;
-        less may be the sender's doing on a busy machine, so it may try again."""
+        """UDP above the rate: what arrives, in frame bytes, is the rate. More is never excused. On
+        a busy machine packets are also lost for want of a core, before the NF or after it: then it
+        tries again."""
         for way in ("up", "down"):
-            for _ in range(3):
-                mbps = self.sides.udp_mbps(self.LIMITED, way, 2 * self.LIMIT_MBPS, seconds=5)
-                print(f"rate_limit of {self.LIMIT_MBPS} Mb/s, {way}: {mbps:.2f} Mb/s")
-                self.assertLess(mbps, 1.05 * self.LIMIT_MBPS)
-                if mbps > 0.95 * self.LIMIT_MBPS:
+            for _ in range(5):
+                before = self.lost_elsewhere()
+                mbps = self.sides.udp_mbps(self.LIMITED, way, 1.3 * self.LIMIT_MBPS, seconds=6)
+                lost = self.lost_elsewhere() - before
+                print(f"rate_limit of {self.LIMIT_MBPS} Mb/s, {way}: {mbps:.2f} Mb/s, "
+                      f"{lost} packets lost elsewhere")
+                if lost == 0:
+                    self.assertLess(mbps, 1.05 * self.LIMIT_MBPS)
+                if mbps > 0.95 * self.LIMIT_MBPS and lost == 0:
                     break
-            self.assertGreater(mbps, 0.95 * self.LIMIT_MBPS)
+            self.assertLess(abs(mbps / self.LIMIT_MBPS - 1), 0.05)
+
+    def lost_elsewhere(self):
+        stats = self.run_.stats()
+        drops = sum(n for reason, n in stats["packets"]["drops"].items() if reason != "nf_drop")
+        return drops + sum(port["rx_missed"] for port in stats["ports"])
 
 
 if __name__ == "__main__":

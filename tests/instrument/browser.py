@@ -25,18 +25,16 @@ class Browser:
         self._from, to_write = os.pipe()
 
         def pipes():  # the protocol is on descriptors 3 and 4
-            os.dup2(os.dup(to_read), 3)
-            os.dup2(os.dup(to_write), 4)
-            for fd in (3, 4):
-                os.set_inheritable(fd, True)
-        low = [os.dup(fd) for fd in (to_read, to_write)]  # keeps 3 and 4 from being closed under us
+            ends = [os.dup(to_read), os.dup(to_write)]  # before 3 and 4 are overwritten
+            os.dup2(ends[0], 3)
+            os.dup2(ends[1], 4)
         self.process = subprocess.Popen(
             [find(), "--headless=new", "--no-sandbox", "--disable-gpu", "--remote-debugging-pipe",
              "--no-first-run", "--disable-dev-shm-usage", "--host-resolver-rules=MAP * ~NOTFOUND",
              f"--user-data-dir={self._profile}", "about:blank"],
             stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
             preexec_fn=pipes, close_fds=False)
-        for fd in (to_read, to_write, *low):
+        for fd in (to_read, to_write):
             os.close(fd)
         self._rest, self._number, self._session = b"", 0, None
         self.console, self.requests = [], []
@@ -123,6 +121,8 @@ class Browser:
             file.write(base64.b64decode(data["data"]))
 
     def pdf(self, path):
+        """The page as it would be printed."""
+        self.call("Emulation.setEmulatedMedia", media="print")
         data = self.call("Page.printToPDF", printBackground=True, preferCSSPageSize=True)
         with open(path, "wb") as file:
             file.write(base64.b64decode(data["data"]))

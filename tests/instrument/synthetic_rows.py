@@ -28,6 +28,8 @@ def preset(name, seed=1):
                          "rate": [100, 1000, 10000, 100000, 1000000, "max"], "size": [64]},
         "packet-size": {"size": [64, 128, 256, 512, 1024, 1514], "chain": [1, 2, 3],
                         "rate": ["max"], "dispatch": ["baton"], "nfs": [1]},
+        "names": {"dispatch": ["baton", "futex", "semaphore"], "nfs": [100],
+                  "rate": ["50%", "max"]},
         "one": {"nfs": [100], "rate": ["max"], "dispatch": ["baton"], "size": [64]},
     }[name]
     rows = []

@@ -1,7 +1,6 @@
 #!/usr/bin/env python3
-"""`mayfly report`: from rows to rows.csv and report.html. The rows are synthetic (synthetic_rows.py)
-or damaged on purpose; the real ones are tests of the sweep. test_report_page.py opens the pages in
-a browser."""
+"""`mayfly report`: from rows to rows.csv and report.html. The rows are synthetic
+(synthetic_rows.py), or damaged on purpose. test_report_page.py opens the pages in a browser."""
 import contextlib
 import csv
 import io
@@ -17,12 +16,12 @@ HERE = pathlib.Path(__file__).resolve().parent
 sys.path[:0] = [str(HERE)]
 import paths  # noqa: F401,E402
 import comparisons  # noqa: E402
-import facets  # noqa: E402
 import figures  # noqa: E402
 import report  # noqa: E402
 import rows as r  # noqa: E402
 import scales  # noqa: E402
 import svg  # noqa: E402
+import sweep_figures  # noqa: E402
 import synthetic_rows  # noqa: E402
 
 
@@ -60,6 +59,7 @@ class Report(Folder):
             "sending-rate": {"throughput", "latency", "cdf", "cpu"},
             "packet-size": {"throughput", "latency", "cdf", "cpu"},
             "one": {"cdf"},
+            "names": {"throughput", "latency-compared", "cdf", "cpu", "wakes"},
         }
         for name, keys in wanted.items():
             with self.subTest(name):
@@ -72,7 +72,7 @@ class Report(Folder):
     def test_figures_are_well_formed_and_inside_their_box(self):
         for name in ("density", "tiny-nf", "wake", "sending-rate"):
             points = r.points_of(synthetic_rows.preset(name))
-            for figure in figures.sweep(points, f"--preset {name}"):
+            for figure in sweep_figures.drawn(points, f"--preset {name}"):
                 with self.subTest(f"{name} {figure.key}"):
                     root = xml.etree.ElementTree.fromstring(figure.svg)
                     width, height = map(float, root.get("viewBox").split()[2:])
@@ -83,9 +83,19 @@ class Report(Folder):
                             self.assertTrue(-1 <= float(e.get("x")) <= width + 1, e.attrib)
                             self.assertTrue(-1 <= float(e.get("y")) <= height + 1, e.attrib)
 
+    def test_a_large_grid_has_a_report_of_bounded_size(self):
+        rows = []
+        for seed, nfs in enumerate((10, 100, 1000)):
+            rows += [row | {"point": row["point"] | {"nfs": nfs}}
+                     for row in synthetic_rows.preset("wake", seed)]
+        drawn = sweep_figures.drawn(r.points_of(rows))
+        self.assertLess(len(drawn), 40)
+        self.assertTrue(any(f.text.endswith("Some combinations only; the table has all.")
+                            for f in drawn))
+
     def test_a_figure_shows_every_point_it_has(self):
         points = r.points_of(synthetic_rows.preset("density"))
-        drawn = figures.sweep(points)[0]
+        drawn = sweep_figures.drawn(points)[0]
         full = [p for p in points if p.saturated]
         self.assertEqual(drawn.svg.count('<path class="d '), 2 * len(full))
 
@@ -97,8 +107,8 @@ class Report(Folder):
         self.assertEqual(len(captions), html.count("<figure "))
         for text in captions:
             self.assertIn("Parameters: mayfly, ", text)
-            self.assertIn("<code>mayfly sweep --preset density", text)
-            self.assertIn(f"mayfly report {self.folder}", text)
+            self.assertIn("mayfly sweep --preset density", re.sub("<[^>]*>", "", text))
+            self.assertIn(f"mayfly report {self.folder}", re.sub("<[^>]*>", "", text))
 
     def test_nothing_is_fetched_and_nothing_runs(self):
         self.write(synthetic_rows.preset("tiny-nf"))
@@ -176,7 +186,8 @@ class BadInput(Folder):
     def test_rows_of_other_shapes_are_left_out_and_named(self):
         good = synthetic_rows.preset("one")
         bad = ["nonsense", "[1, 2]", '{"schema": 7}', '{"schema": 1, "kind": "odd"}',
-               '{"schema": 1, "kind": "measured"}', '{"schema": 1, "kind": "measured", "point": {}}',
+               '{"schema": 1, "kind": "measured"}',
+               '{"schema": 1, "kind": "measured", "point": {}}',
                "\udcff".encode("utf-8", "surrogateescape").decode("latin-1"), "[" * 100000]
         self.write(good, "\n".join(bad) + "\n")
         code, said = run(self.folder)
@@ -198,8 +209,8 @@ class BadInput(Folder):
     def test_points_of_odd_values(self):
         rows = synthetic_rows.preset("one")
         for i, row in enumerate(rows):
-            row["point"] = {"nfs": [1, "many", None, -5, 0][i], "rate": ["", "9..9", "%", 0, "x%"][i],
-                            "size": {}, "aging": "5 fortnights", "new axis": i}
+            row["point"] = {"nfs": [1, "many", None, -5, 0][i],
+                            "rate": ["", "9..9", "%", 0, "x%"][i], "size": {}, "aging": "5 fortnights", "new axis": i}
         self.write(rows)
         self.assertEqual(run(self.folder), (0, ""))
 
@@ -293,16 +304,6 @@ class Comparisons(unittest.TestCase):
             comparisons.Measure("Throughput", figures.MPPS, {"rate": "max"}, True)],
             ["mayfly", "other", "third"], "mayfly", why={"third": "failed: no such device"})
         for text in ("×1<", "×0.25<", "0.500 ± 0.005 Mpps", "failed: no such device"):
-            self.assertIn(text, drawn.svg)
-
-    def test_pareto(self):
-        tries = [comparisons.Try(n, comparisons.value(x), comparisons.value(y), kind)
-                 for n, x, y, kind in (("a", 1, 10, "front"), ("b", 2, 20, "chosen"),
-                                       ("c", 1, 40, "tried"), ("d", 1.5, 50, "start"))]
-        drawn, = comparisons.pareto("pareto", "Front", "", tries, figures.MPPS, facets.Metric(
-            "", "p99", scales.micros, True), bounds=[("p99 at most 30 µs", 30)])
-        for text in ("Pareto front", "starting point", "recommended", "p99 at most 30 µs",
-                     "b: 2.00 Mpps, 20.0 µs"):
             self.assertIn(text, drawn.svg)
 
 

@@ -64,7 +64,7 @@ class KnownCapacity(unittest.TestCase):
         sink = Sink(1_000_000)
         found = sink.search()
         self.assertEqual(len(found.trials), sink.trials - 1)  # all but the look at "max"
-        self.assertEqual(found.trials[-1], (found.pps, found.trial.lost, True))
+        self.assertEqual(found.trials[-1], (found.pps, found.trial.lost, True, False))
 
 
 class Bounds(unittest.TestCase):

@@ -40,7 +40,8 @@ TEST(CommandLine, Rows) {
       {"run --help", 0, "--report"},
       {"version", 0, "mayfly "},
       {"", 2, "subcommand"},
-      {"fly", 2, "fly"},
+      {"--version", 0, "mayfly "},
+      {"soar", 2, "'soar'"},
       {"run", 2, "config"},
       {"run /no/such.yaml", 2, "/no/such.yaml"},
       {"run x.yaml --for 10", 2, "--for 10"},
@@ -90,6 +91,18 @@ TEST(CommandLine, ConfigurationErrorsNameFileAndLine) {
   EXPECT_EQ(outcome.status, 2);
   EXPECT_NE(outcome.text.find(file + ":2"), std::string::npos) << outcome.text;
   std::remove(file.c_str());
+}
+
+TEST(CommandLine, ExperimentsNeedPython) {
+  const std::string path = ::getenv("PATH") != nullptr ? ::getenv("PATH") : "";
+  ::setenv("PATH", "/nowhere", 1);
+  for (const char* command : {"sweep", "report", "tune", "compare"}) {
+    const Outcome outcome = mayfly(command);
+    EXPECT_EQ(outcome.status, 1) << outcome.text;
+    EXPECT_NE(outcome.text.find("needs python3"), std::string::npos) << outcome.text;
+    EXPECT_EQ(std::count(outcome.text.begin(), outcome.text.end(), '\n'), 1) << outcome.text;
+  }
+  ::setenv("PATH", path.c_str(), 1);
 }
 
 TEST(CommandLine, TheDoctorAnswersEveryTopic) {

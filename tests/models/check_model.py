@@ -27,7 +27,7 @@ def build(text, defines, folder, name, flags):
     generated = run(["spin", *defines, "-a", "model.pml"], folder)
     if generated.returncode != 0 or not (folder / "pan.c").exists() or "Error" in generated.stdout:
         sys.exit(f"spin refuses the model:\n{generated.stdout}")
-    compiled = run(["gcc", "-O1", "-w", "-DNFAIR=3", "-DCOLLAPSE", *flags, "-o", name, "pan.c"], folder)
+    compiled = run(["gcc", "-O1", "-w", "-DNFAIR=3", *flags, "-o", name, "pan.c"], folder)
     if compiled.returncode != 0:
         sys.exit(compiled.stdout)
 
@@ -78,7 +78,7 @@ def main():
             if errors:
                 trail = run(["./pan", "-r", "-N", name, "-p"], folder).stdout
                 sys.exit(f"{out}\n{trail}")
-        build(text, defines, folder, "deadlock", ["-DSAFETY", "-DNOCLAIM"])
+        build(text, defines, folder, "deadlock", ["-DSAFETY", "-DNOCLAIM", "-DCOLLAPSE"])
         errors, states, out = verdict(folder, ["./deadlock", "-m4000000"])
         print(f"no deadlock, no failed assertion: {errors} errors in {states} states")
         if errors and options.bug:

@@ -50,6 +50,7 @@ TEST_P(DispatchTest, NoWakeIsEverLost) {
     if (entry->word.load(std::memory_order_relaxed) == kAsleep &&
         entry->word.exchange(kAwake, std::memory_order_acq_rel) == kAsleep) {
       waker->wake(SlotId{0}, *entry);
+      waker->submit();
       ++wakes;
     }
     if (i % 3 != 0) continue;  // sometimes wait for the sleeper, sometimes run ahead
@@ -64,7 +65,8 @@ TEST_P(DispatchTest, NoWakeIsEverLost) {
 }
 
 INSTANTIATE_TEST_SUITE_P(All, DispatchTest,
-                         testing::Values(Dispatch::semaphore, Dispatch::eventfd, Dispatch::futex),
+                         testing::Values(Dispatch::semaphore, Dispatch::eventfd, Dispatch::futex,
+                                         Dispatch::uring),
                          [](const auto& info) { return std::string(dispatch_name(info.param)); });
 
 TEST(Dispatch, NamesAreParsedAndUnknownOnesListTheKnown) {

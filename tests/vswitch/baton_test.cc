@@ -149,13 +149,12 @@ TEST_F(BatonTest, WithNobodyWaitingThereIsNoBudget) {
     if (more-- > 0) arrive(1);
     turn();
     EXPECT_EQ(queue().waiting(), 0u) << "the owner is not queued";
-    fprintf(stderr, "%u %u owner %u head %lx kept %lu\n", queue().waiting(), core().ready_count, raw(queue().owner()), shared().head.load(), shared().kept.load());
   };
   arrive(1);
   settle();
   EXPECT_EQ(nf(of(1)).packets, 22u);  // one of them bound it
   EXPECT_EQ(waker_.woken.size(), 1u);
-  EXPECT_EQ(shared().kept.load(), 0u);
+  EXPECT_EQ(shared().kept.load(), 20u) << "nobody else was there to hand over to";
 }
 
 // It has slept again before the vSwitch looks at the head; meanwhile packets came, and it still
@@ -395,7 +394,7 @@ TEST_F(BatonTest, ItLetGoAtTheLastMoment) {
 }
 
 // The slot of one who died in the private queue (the one that holders see is full) goes to a
-// process of another core.
+// process of another core: when its predecessor's place in line has come, it joins that core's.
 TEST_F(BatonTest, ASuccessorOnAnotherCore) {
   Config c = with_baton(KeyBy::five_tuple);
   c.nfs[0].pool.max = 1000;
@@ -410,12 +409,9 @@ TEST_F(BatonTest, ASuccessorOnAnotherCore) {
   next_slot_ = raw(last);
   give(0, 1, 1);
   next_slot_ = 600;
-  fprintf(stderr,"ready %u waiting %u in_ready %d\n", core().ready_count, queue().waiting(), vswitch_->instances()[index(last)].in_ready);
-  turn();
-  turn();
-  fprintf(stderr,"ready %u waiting %u in_ready %d state %d\n", core().ready_count, queue().waiting(), vswitch_->instances()[index(last)].in_ready, (int)vswitch_->instances()[index(last)].state);
-  EXPECT_EQ(core(1).queue.owner(), last);
   for (int i = 0; i < 100; ++i) settle();
+  EXPECT_EQ(core(1).queue.head().index(), 1u) << "one turn, on its own core";
+  EXPECT_EQ(nf(last).packets, 1u);
   EXPECT_EQ(port(1).out.size(), 600u);
   EXPECT_TRUE(core(0).queue.parked());
   EXPECT_TRUE(core(1).queue.parked());

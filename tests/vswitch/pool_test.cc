@@ -95,17 +95,17 @@ TEST_F(PoolTest, ShareGivesANewFlowAnInstanceOfTheSameTenantOnly) {
   c.nfs[0].pool.empty = EmptyPool::share;
   for (FlowConfig& f : c.flows) f.tenant_by = KeyBy::src_ip;
   start(c);
-  TenantIndex keys;
   std::vector<VSwitch::TenantChange> changes;
   for (uint32_t t = 0; t < 2; ++t) {
     InstanceKey key{.kind = KeyKind::address};
     const uint8_t address[16] = {0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, 10, 0, 0,
                                  static_cast<uint8_t>(t + 1)};
     std::copy(std::begin(address), std::end(address), key.bytes);
-    keys.emplace(key, TenantId{t});
-    changes.push_back({TenantId{t}, true, std::nullopt, {}, false});
+    changes.push_back({TenantId{t}, true, std::nullopt, {}, false, key});
   }
-  vswitch_->change_tenants(changes, keys, now_);
+  size_t done = 0;
+  vswitch_->change_tenants(changes, done, now_);
+  ASSERT_EQ(done, 2u);
   give(0, 1);
   port(0).in.push_back(udp(1, 1));
   port(0).in.push_back(udp(1, 2));  // shares with the flow before

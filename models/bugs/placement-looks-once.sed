@@ -1,0 +1,2 @@
+# The NF looks at the baton only before it says that it sleeps.
+s~^     :: owns\[mine\] -> goto work .*~     :: false -> goto work~

@@ -1,0 +1,2 @@
+# The queue changes, the wake entry does not.
+s~^           core = target .*~           skip~
