@@ -34,6 +34,7 @@ void NfLoop::hold_baton(BatonSeat& seat) {
   uint64_t until = packets_ + budget;
   uint64_t idle_since = 0;
   while (seat.still_mine()) {
+    burst_max_ = burst_within(until - packets_, seat);
     if (turn()) {
       idle_since = 0;
       if (packets_ < until && in_.waiting(slot_.from_switch.in_produced).value_or(0) != 0) continue;
@@ -47,6 +48,11 @@ void NfLoop::hold_baton(BatonSeat& seat) {
       case BatonSeat::Passed::lost: return;
     }
   }
+}
+
+// Who waits is looked up only if it may make a difference.
+uint32_t NfLoop::burst_within(uint64_t budget, const BatonSeat& seat) const {
+  return budget < kNfBurst && seat.anybody_waits() ? static_cast<uint32_t>(budget) : kNfBurst;
 }
 
 // Nobody waits. True: there is work, or there may soon be; false: the baton is not ours any more.

@@ -2,7 +2,7 @@
 //
 //   for ever:
 //     a new binding?  reset() / bind()
-//     packets in the input ring?  take up to 64, process(), write verdicts, ring the doorbell
+//     packets in the input ring?  take up to 64 (or what is left of the budget), process(), write verdicts, ring the doorbell
 //     tick() due?  tick()
 //     nothing?  asleep flag, fence, re-check, wait (runtime/abi/wake.h)
 //
@@ -59,6 +59,7 @@ class NfLoop {
 
   // nf_baton.cc
   bool has_baton(BatonSeat& seat);
+  uint32_t burst_within(uint64_t budget, const BatonSeat& seat) const;
   void hold_baton(BatonSeat& seat);
   bool idle_with_baton(BatonSeat& seat, uint64_t& idle_since);
   uint64_t to_ns(uint64_t tsc) const {
@@ -82,6 +83,7 @@ class NfLoop {
   uint32_t asked_at_ = 0;  // NfOutput's mark of the ask
   uint64_t packets_ = 0, bursts_ = 0, cost_cycles_ = 0, cost_packets_ = 0;
   uint32_t blank_count_ = 0;
+  uint32_t burst_max_ = kNfBurst;
   Descriptor taken_[kNfBurst];
   Descriptor blank_descriptors_[kLoanCountMax];
   Packet packets_now_[kNfBurst];
