@@ -143,19 +143,18 @@ TEST_F(BatonTest, ABurstEndsWithTheBudgetIfOthersWait) {
   Config c = with_baton();
   c.baton.budget = 10;
   start(c);
-  bind_hosts(2);
-  for (int i = 0; i < 25; ++i) arrive(1);
-  for (int i = 0; i < 25; ++i) arrive(2);
+  bind_hosts(3);
   std::string bursts;
-  for (uint8_t host : {1, 2})
+  for (uint8_t host : {1, 2, 3})
     nf(of(host)).on_burst = [&bursts, host](Burst& burst) {
       bursts += std::to_string(host) + ":" + std::to_string(burst.size()) + " ";
     };
-  turn();
+  for (int i = 0; i < 25; ++i) arrive(1);
+  for (uint8_t host : {2, 3}) arrive(host);
   turn();
   settle();
-  EXPECT_EQ(bursts, "1:10 2:10 1:10 2:10 1:5 2:5 ");
-  EXPECT_EQ(port(1).out.size(), 50u);
+  EXPECT_EQ(bursts, "1:10 2:1 3:1 1:15 ");
+  EXPECT_EQ(port(1).out.size(), 27u);
 }
 
 TEST_F(BatonTest, WithNobodyWaitingThereIsNoBudget) {
