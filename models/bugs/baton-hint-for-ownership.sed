@@ -1,3 +1,3 @@
 # Whoever is woken takes the baton for its own.
-# define: -DPACKETS=2 -DTSO=0
+# define: -DPACKETS=3 -DTSO=0
 s~word\[id\] != ASLEEP -> goto wait~word[id] != ASLEEP -> SEE_HEAD(id); believe(); goto hold~

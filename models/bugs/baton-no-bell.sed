@@ -1,3 +1,3 @@
 # The NF lets go of the baton with packets in its ring and tells nobody.
-# define: -DPACKETS=2 -DTSO=0
+# define: -DPACKETS=3 -DTSO=0
 s~bell\[id\] = 1 \}( +/\* ring \*/)~skip }\1~

@@ -1,4 +1,4 @@
 # Whoever owned the baton in the last turn is not queued.
-# define: -DPACKETS=2 -DTSO=0
+# define: -DPACKETS=3 -DTSO=0
 s~^       look\(\);$~       skip;~
 s~^       fill\(\);$~       fill(); look();~

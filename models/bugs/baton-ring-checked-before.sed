@@ -1,6 +1,8 @@
 # The NF looks at its ring before it lets go of the baton, and not afterwards.
-# define: -DPACKETS=2 -DTSO=0
+# define: -DPACKETS=3 -DTSO=0
 s~^  bool asleep;$~  bool asleep, left;~
 s~^    /\* pass\(\) \*/$~    left = WAITING(id);~
-s~WAITING\(id\) -> bell\[id\] = 1~left -> bell[id] = 1; left = false~
-s~:: !WAITING\(id\)$~:: !WAITING(id) || !left~
+/WAITING\(id\) -> bell\[id\] = 1/{
+N
+s~WAITING\(id\) -> bell\[id\] = 1(.*):: !WAITING\(id\)~left -> bell[id] = 1; left = false\1:: !left~
+}

@@ -1,3 +1,3 @@
 # The tail is published before the entries are written.
-# define: -DPACKETS=2
+# define: -DPACKETS=3
 s~STORE_ENTRY\(v_tail, n\);~STORE_TAIL(NEXT(v_tail)); STORE_ENTRY(v_tail, n);~

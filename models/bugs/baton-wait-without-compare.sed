@@ -1,3 +1,3 @@
 # The NF waits without the kernel comparing the word.
-# define: -DPACKETS=2 -DTSO=0
+# define: -DPACKETS=3 -DTSO=0
 s~word\[id\] == ASLEEP -> blocked~true -> blocked~

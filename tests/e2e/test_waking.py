@@ -28,6 +28,8 @@ ROWS = [  # dispatch, batch, aging, of `count` alone
     ("semaphore", 1, "off", ""),
     ("semaphore", 8, "200us", ""),
     ("poll", 1, "off", ""),
+    ("uring", 1, "off", ""),
+    ("uring", 8, "200us", ""),
     ("baton", 1, "off", ""),
     ("baton", 8, "200us", ""),
     ("baton, baton: { eager: false, budget: 1, idle: 0us }", 8, "200us", ""),

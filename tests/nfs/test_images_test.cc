@@ -1,5 +1,7 @@
 // The images that other tests use do what those tests believe they do.
 #include <gtest/gtest.h>
+#include <sys/resource.h>
+#include <sys/time.h>
 
 #include "tests/nfs/frames.h"
 
@@ -36,6 +38,25 @@ TEST(HangImage, HangsAfterItsPackets) {
         nf.process_one({3});
       },
       testing::KilledBySignal(SIGALRM), "");
+}
+
+TEST(RestlessImage, NapsWhereverItIs) {
+  NfHarness nf = bound("restless", {{"one_in", "1"}, {"within", "1us"}, {"nap", "1ms"}});
+  rusage before, now;
+  getrusage(RUSAGE_SELF, &before);
+  for (int i = 0; i < 1000; ++i) {
+    EXPECT_EQ(nf.process_one({1, 2, 3}).verdict, Verdict::next);
+    getrusage(RUSAGE_SELF, &now);
+    if (now.ru_nvcsw - before.ru_nvcsw > 10) break;
+  }
+  EXPECT_GT(now.ru_nvcsw - before.ru_nvcsw, 10) << "it gave up the CPU of its own accord";
+  const itimerval none{};
+  setitimer(ITIMER_REAL, &none, nullptr);
+}
+
+TEST(RestlessImage, DiesWhereverItIs) {
+  NfHarness nf = bound("restless", {{"one_in", "1"}, {"within", "1us"}, {"deaths", "100"}});
+  EXPECT_EXIT(for (;;) nf.process_one({1, 2, 3}), testing::KilledBySignal(SIGKILL), "");
 }
 
 TEST(RewriterImage, Rows) {

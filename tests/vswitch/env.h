@@ -86,8 +86,8 @@ class VSwitchTest : public testing::Test {
   std::vector<SlotId> give(uint32_t nf, uint32_t count);
   // One turn of the vSwitch, then the clock moves by `step`.
   void turn(Nanos step = micros(1));
-  // (Under the baton: until it has let go of it.)
-  // Every NF process that is awake runs until it has nothing to do, then sleeps.
+  // Every NF process that is awake runs until it has nothing to do (under the baton: until it has
+  // let go of it), then sleeps.
   void run_nfs();
   void run_nf(SlotId slot);
   // Turns and NFs until nothing moves any more.
