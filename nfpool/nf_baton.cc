@@ -36,12 +36,18 @@ void NfLoop::hold_baton(BatonSeat& seat) {
   const uint64_t budget = env_.control.header().baton_budget;
   uint64_t until = packets_ + budget;
   uint64_t idle_since = 0;
+  clock_on();
   while (seat.still_mine()) {
+    burst_max_ = burst_within(until - packets_, seat);
     if (turn()) {
       seat.note_work();
       idle_since = 0;
       if (packets_ < until && in_.waiting(slot_.from_switch.in_produced).value_or(0) != 0) continue;
     }
+    if (idle_since == 0)
+      report_held();
+    else
+      clock_on();  // the core was idle
     switch (seat.pass()) {
       case BatonSeat::Passed::nobody:
         if (!idle_with_baton(seat, idle_since)) return;
@@ -51,6 +57,25 @@ void NfLoop::hold_baton(BatonSeat& seat) {
       case BatonSeat::Passed::lost: return;
     }
   }
+}
+
+// Who waits is looked up only if it may make a difference.
+uint32_t NfLoop::burst_within(uint64_t budget, const BatonSeat& seat) const {
+  return budget < kNfBurst && seat.is_wanted() ? static_cast<uint32_t>(budget) : kNfBurst;
+}
+
+void NfLoop::clock_on() {
+  if (env_.control.header().baton_reports_held != 0) held_since_ = tsc_now().n;
+}
+
+// What we worked since the clock was set: before the baton goes, so that whoever sees it gone sees
+// this.
+void NfLoop::report_held() {
+  if (env_.control.header().baton_reports_held == 0) return;
+  const uint64_t now = tsc_now().n;
+  held_cycles_ += now - held_since_;
+  held_since_ = now;
+  slot_.from_nf.held_cycles.store(held_cycles_, std::memory_order_relaxed);
 }
 
 // Nobody waits. True: there is work, or there may soon be; false: the baton is not ours any more.

@@ -84,7 +84,7 @@ void NfLoop::take_binding() {
 uint32_t NfLoop::take_packets(uint32_t waiting) {
   const RegionHeader& header = env_.control.header();
   uint32_t count = 0;
-  for (uint32_t i = 0; i < waiting && count < kNfBurst; ++i) {
+  for (uint32_t i = 0; i < waiting && count < burst_max_; ++i) {
     const Descriptor d = in_.take();
     if (d.op() == static_cast<uint8_t>(ToNf::blank)) {
       if (blank_count_ < kLoanCountMax) blank_descriptors_[blank_count_++] = d;

@@ -2,7 +2,8 @@
 //
 //   for ever:
 //     a new binding?  reset() / bind()
-//     packets in the input ring?  take up to 64, process(), write verdicts, ring the doorbell
+//     packets in the input ring?  take up to 64 (under the baton, what is left of its budget),
+//                                 process(), write verdicts, ring the doorbell
 //     tick() due?  tick()
 //     nothing?  asleep flag, fence, re-check, wait (runtime/abi/wake.h)
 //
@@ -59,8 +60,11 @@ class NfLoop {
 
   // nf_baton.cc
   bool has_baton(BatonSeat& seat);
+  uint32_t burst_within(uint64_t budget, const BatonSeat& seat) const;
   void hold_baton(BatonSeat& seat);
   bool idle_with_baton(BatonSeat& seat, uint64_t& idle_since);
+  void clock_on();
+  void report_held();
   uint64_t to_ns(uint64_t tsc) const {
     return static_cast<uint64_t>(static_cast<unsigned __int128>(tsc) * ns_per_cycle_q32_ >> 32);
   }
@@ -82,6 +86,8 @@ class NfLoop {
   uint32_t asked_at_ = 0;  // NfOutput's mark of the ask
   uint64_t packets_ = 0, bursts_ = 0, cost_cycles_ = 0, cost_packets_ = 0;
   uint32_t blank_count_ = 0;
+  uint32_t burst_max_ = kNfBurst;
+  uint64_t held_since_ = 0, held_cycles_ = 0;  // SlotFromNf::held_cycles
   Descriptor taken_[kNfBurst];
   Descriptor blank_descriptors_[kLoanCountMax];
   Packet packets_now_[kNfBurst];

@@ -5,6 +5,7 @@ namespace mayfly {
 BatonQueue::BatonQueue(CoreBaton& core) : core_(core) {
   head_ = BatonHead::make(1, true, 0);  // nobody has it
   core_.tail.store(0, std::memory_order_relaxed);
+  core_.wanted.store(0, std::memory_order_relaxed);
   core_.head.store(head_.word, std::memory_order_relaxed);
   core_.idle_since.store(1, std::memory_order_relaxed);  // for ever
   for (auto& e : core_.entries) e.store(kNobody, std::memory_order_relaxed);

@@ -9,6 +9,7 @@
 #include <array>
 #include <cstdint>
 #include <optional>
+#include <utility>
 
 #include "runtime/abi/baton.h"
 #include "runtime/base/clock.h"
@@ -24,6 +25,16 @@ class BatonQueue {
   bool full() const { return length() >= kReadyEntries - 2; }
   uint32_t waiting() const { return length() - dead_; }
   void push(SlotId slot, Cycles now);
+  void set_wanted(bool wanted) {
+    if (std::exchange(wanted_, wanted) != wanted)
+      core_.wanted.store(wanted, std::memory_order_relaxed);
+  }
+  // What waits, the next first.
+  template <class F>
+  void for_each_waiting(F&& f) const {
+    for (uint32_t i = head_.index(); i != tail_; ++i)
+      if (const uint32_t slot = order_[i % kReadyEntries].slot; slot != kNobody) f(SlotId{slot});
+  }
   // Shows holders what was pushed. A full fence must follow before look().
   void publish() { core_.tail.store(tail_, std::memory_order_release); }
 
@@ -111,6 +122,7 @@ class BatonQueue {
   uint32_t tail_ = 0;
   uint32_t dead_ = 0;     // between head and tail
   uint32_t last_ = kNobody;
+  bool wanted_ = false;
   std::array<Entry, kReadyEntries> order_{};
 };
 

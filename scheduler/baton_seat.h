@@ -44,6 +44,10 @@ class BatonSeat {
   // is work meanwhile, and then unpark() or sleep.
   bool park();
   bool anybody_waits() const;
+  // Does anybody else want the core, in the queue or not?
+  bool is_wanted() const {
+    return core_->wanted.load(std::memory_order_relaxed) != 0 || anybody_waits();
+  }
   // Takes it back; false: somebody else has it now.
   bool unpark();
 

@@ -59,6 +59,7 @@ struct BatonHead {
 
 struct CoreBaton {
   alignas(kCacheLineBytes) std::atomic<uint32_t> tail;
+  std::atomic<uint32_t> wanted;  // a hint: others are ready too, and not in the queue yet
   alignas(kCacheLineBytes) std::atomic<uint64_t> head;
   // Written by holders, for people: hints.
   alignas(kCacheLineBytes) std::atomic<uint64_t> handovers;

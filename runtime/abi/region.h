@@ -56,7 +56,7 @@ struct RegionHeader {
   uint64_t shared_ring_offset;
   uint64_t baton_idle_cycles;  // dispatch `baton`: a holder without work polls this long, then parks
   uint32_t baton_budget;       // packets a holder may process in a row while others wait
-  uint32_t reserved;
+  uint32_t baton_reports_held; // 1: holders say how long they held it (SlotFromNf::held_cycles)
 };
 
 constexpr uint64_t buffer_offset(BufferId buffer, uint32_t small_count) {

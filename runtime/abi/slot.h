@@ -72,7 +72,8 @@ struct alignas(kCacheLineBytes) SlotFromNf {
   std::atomic<uint64_t> bursts;
   std::atomic<uint64_t> cost_cycles;    // sum over sampled process() calls ...
   std::atomic<uint64_t> cost_packets;   // ... and the packets in them
-  uint8_t reserved[16];
+  std::atomic<uint64_t> held_cycles;    // of TSC at work with the baton, up to when it last let go
+  uint8_t reserved[8];
 };
 static_assert(sizeof(SlotFromNf) == 64);
 

@@ -177,6 +177,8 @@ absl::StatusOr<TenantConfig> TenantRequests::patched(const std::string& name, js
   if (!change.contains("chain") && old.chain) {
     change["chain"] = base_.chains[index(*old.chain)].name;
   }
+  if (!change.contains("weight") && old.weight != TenantConfig{}.weight)
+    change["weight"] = old.weight;
   // An NF that the change does not mention, but the tenant has arguments for, stays in the list.
   const Config base = base_of(base_, old);
   for (const TenantNfArgs& own : old.nfs) {

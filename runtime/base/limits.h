@@ -32,6 +32,8 @@ inline constexpr uint32_t kNfBurst = 64;             // packets an NF is given a
 // must be noticed while hundreds of NFs are runnable. Kept for root; others run at 0.
 inline constexpr int kControlNice = -10;
 
+inline constexpr uint32_t kWeightMax = 10'000;       // of an NF, or of a tenant; 100 is ordinary
+
 inline constexpr uint32_t kTenantNameBytesMax = 63;
 
 static_assert(kLoanCountMax < kRingEntriesMin,

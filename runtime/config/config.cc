@@ -27,6 +27,7 @@ void fields(auto& f, Is<PortConfig> auto& x) {
 }
 void fields(auto& f, Is<WakeConfig> auto& x) {
   f("batch", x.batch), f("adaptive", x.adaptive), f("aging", x.aging);
+  f("weight", x.weight);
 }
 void fields(auto& f, Is<PoolConfig> auto& x) {
   f("idle", x.idle), f("max", x.max), f("empty", x.empty);
@@ -61,11 +62,12 @@ void fields(auto& f, Is<TenantNfArgs> auto& x) {
   f("nf", x.nf), f("args", x.args), f("blob", x.blob);
 }
 void fields(auto& f, Is<TenantConfig> auto& x) {
-  f("name", x.name), f("key", x.key), f("chain", x.chain), f("nfs", x.nfs), f("line", x.line);
+  f("name", x.name), f("key", x.key), f("chain", x.chain), f("weight", x.weight);
+  f("nfs", x.nfs), f("line", x.line);
 }
 void fields(auto& f, Is<BatonConfig> auto& x) {
-  f("budget", x.budget), f("idle", x.idle), f("slice", x.slice), f("eager", x.eager),
-      f("balance", x.balance), f("restart_after", x.restart_after);
+  f("budget", x.budget), f("idle", x.idle), f("slice", x.slice), f("eager", x.eager);
+  f("order", x.order), f("balance", x.balance), f("restart_after", x.restart_after);
 }
 void fields(auto& f, Is<Config> auto& x) {
   f("file", x.file), f("name", x.name), f("vswitch_core", x.vswitch_core);

@@ -51,6 +51,7 @@ struct WakeConfig {
   uint32_t batch = 8;  // packets; ignored when adaptive
   bool adaptive = false;
   Nanos aging = micros(200);  // kNever: off
+  uint32_t weight = 100;      // wake.baton.order: weighted
   bool operator==(const WakeConfig&) const = default;
 };
 
@@ -110,6 +111,7 @@ struct TenantConfig {
   std::string name;
   InstanceKey key;                // kind mac, vlan or address
   std::optional<ChainId> chain;   // instead of the rule's
+  uint32_t weight = 100;          // of its instances, on top of the NF's
   std::vector<TenantNfArgs> nfs;  // only the NFs it gives arguments for
   uint32_t line = 0;
 };
@@ -118,6 +120,7 @@ struct TenantConfig {
 enum class VSwitchIdle : uint8_t { poll, sleep };
 
 // wake.baton
+enum class BatonOrder : uint8_t { fifo, deadline, weighted };
 struct BatonConfig {
   uint32_t budget = 256;         // packets an NF may process in a row while others wait
   Nanos idle = micros(200);      // a holder without work polls that long, then parks
@@ -125,6 +128,7 @@ struct BatonConfig {
   bool eager = true;             // no waiting for a batch while the core is nearly idle
   uint32_t restart_after = 50;   // overruns without a pause: then the NF is restarted; 0: never
   bool balance = true;           // instances move from busy NF cores to idle ones
+  BatonOrder order = BatonOrder::fifo;
 };
 
 struct Config {

@@ -160,7 +160,7 @@ absl::StatusOr<WakeConfig> parse_wake_text(const std::string& yaml, const std::s
   if (!document.ok()) return document.status();
   const YamlNode& root = (*document)->tree.root();
   const WakeConfig wake = read_wake({(*document)->source, &root, root.line, "wake"}, inherited,
-                                    ring_entries, nullptr, nullptr);
+                                    ring_entries, nullptr, nullptr, false);
   if (!errors.ok()) return errors.status();
   return wake;
 }

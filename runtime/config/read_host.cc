@@ -111,7 +111,12 @@ void read_vswitch(const Value& value, Config& config) {
 }
 
 void read_baton(const Value& value, BatonConfig& baton) {
-  const Map map(value, {"budget", "idle", "slice", "eager", "balance", "restart_after"});
+  static constexpr Word<BatonOrder> kOrders[] = {{"fifo", BatonOrder::fifo},
+                                                 {"deadline", BatonOrder::deadline},
+                                                 {"weighted", BatonOrder::weighted}};
+  const Map map(value, {"budget", "idle", "slice", "eager", "order", "balance",
+                         "restart_after"});
+  if (const Value v = map["order"]) baton.order = v.word(kOrders);
   if (const Value v = map["budget"]) baton.budget = static_cast<uint32_t>(v.integer(1, 65536));
   if (const Value v = map["idle"]) baton.idle = v.duration(Nanos{0}, seconds(10));
   if (const Value v = map["slice"]) baton.slice = v.duration(micros(100), seconds(10));
@@ -123,10 +128,18 @@ void read_baton(const Value& value, BatonConfig& baton) {
 
 }  // namespace
 
+uint32_t read_weight(const Value& value, bool weighted) {
+  if (!weighted)
+    value.error(
+        "a weight counts in one order only; write wake: {dispatch: baton, baton: {order: weighted}}, "
+        "or leave it out");
+  return static_cast<uint32_t>(value.integer(1, kWeightMax));
+}
+
 WakeConfig read_wake(const Value& value, const WakeConfig& inherited, uint32_t ring_entries,
-                     Dispatch* dispatch, BatonConfig* baton) {
+                     Dispatch* dispatch, BatonConfig* baton, bool weighted) {
   WakeConfig wake = inherited;
-  const Map map(value, {"dispatch", "batch", "aging", "baton"});
+  const Map map(value, {"dispatch", "batch", "aging", "weight", "baton"});
   if (const Value v = map["baton"]) {
     if (baton == nullptr)
       v.error("the baton is one for all; move it to the wake: at the top");
@@ -144,6 +157,12 @@ WakeConfig read_wake(const Value& value, const WakeConfig& inherited, uint32_t r
       v.error("the dispatch is one for all; move it to the wake: at the top");
     else
       *dispatch = v.word(kWords);
+  }
+  if (const Value v = map["weight"]) {
+    if (dispatch != nullptr)
+      v.error("one weight for all orders nobody; give it to an NF, a chain or a tenant");
+    else
+      wake.weight = read_weight(v, weighted);
   }
   if (const Value v = map["batch"]) {
     wake.adaptive = v.is(YamlKind::scalar) && v.node()->text == "adaptive";
@@ -171,7 +190,7 @@ void read_host(const Map& root, Config& config) {
   if (const Value v = tenant["packets"])
     config.tenant_packets = static_cast<uint32_t>(v.integer(1, config.packets));
   config.wake = read_wake(root["wake"], WakeConfig{}, config.ring_entries, &config.dispatch,
-                          &config.baton);
+                          &config.baton, false);
 }
 
 }  // namespace mayfly

@@ -40,13 +40,14 @@ NfConfig read_nf(const Named& entry, const Config& config) {
   NfConfig nf;
   nf.name = entry.name;
   nf.line = value.line();
-  if (nf.name == "key" || nf.name == "chain")
+  if (nf.name == "key" || nf.name == "chain" || nf.name == "weight")
     value.error("an NF cannot have this name: it is a key of every tenant; choose another");
   const Map map(value, {"image", "trust", "pool", "args", "wake"});
   check_trust(map["trust"]);
   nf.pool = read_pool(map["pool"]);
   if (const Value v = map["wake"])
-    nf.wake = read_wake(v, config.wake, config.ring_entries, nullptr, nullptr);
+    nf.wake = read_wake(v, config.wake, config.ring_entries, nullptr, nullptr,
+                        is_weighted(config));
   nf.image = map.required("image", "firewall").text("an image, for example firewall");
   return nf;
 }
@@ -102,7 +103,8 @@ void read_chains(const Value& value, Config& config) {
       chain.nfs.push_back(NfId{static_cast<uint16_t>(nf)});
     }
     if (const Value v = map["wake"])
-      chain.wake = read_wake(v, config.wake, config.ring_entries, nullptr, nullptr);
+      chain.wake = read_wake(v, config.wake, config.ring_entries, nullptr, nullptr,
+                        is_weighted(config));
     if (!value.source().ok()) return;
     config.chains.push_back(std::move(chain));
   }

@@ -1,4 +1,4 @@
-// tenants: NAME: {key, chain, <nf>: {arg: value}}.
+// tenants: NAME: {key, chain, weight, <nf>: {arg: value}}.
 #include <fmt/format.h>
 
 #include <set>
@@ -68,7 +68,7 @@ class TenantReader {
  public:
   TenantReader(const TenantBase& base, ImageCatalog& images, CompileBatch& batch)
       : base_(base), images_(images), batch_(batch), kinds_(kinds_in_use(base.config)) {
-    known_ = {"key", "chain"};
+    known_ = {"key", "chain", "weight"};
     for (const NfConfig& nf : base.config.nfs) known_.push_back(nf.name);
   }
 
@@ -80,6 +80,7 @@ class TenantReader {
     read_key(map.required("key", "101"), tenant);
     if (const Value v = map["chain"])
       tenant.chain = ChainId{static_cast<uint16_t>(index_of(base_.config.chains, v, "chain"))};
+    if (const Value v = map["weight"]) tenant.weight = read_weight(v, is_weighted(base_.config));
     for (size_t i = 0; i < base_.config.nfs.size(); ++i)
       if (const Value v = map[base_.config.nfs[i].name])
         read_nf(NfId{static_cast<uint16_t>(i)}, v, tenant);

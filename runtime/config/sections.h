@@ -13,7 +13,12 @@ namespace mayfly {
 void read_host(const Map& root, Config& config);
 // `wake:` over `inherited`. The dispatch is the global one's alone: elsewhere `dispatch` is null.
 WakeConfig read_wake(const Value& value, const WakeConfig& inherited, uint32_t ring_entries,
-                     Dispatch* dispatch, BatonConfig* baton);
+                     Dispatch* dispatch, BatonConfig* baton, bool weighted);
+// A weight: an error unless the order of ready NFs is by weights.
+uint32_t read_weight(const Value& value, bool weighted);
+inline bool is_weighted(const Config& config) {
+  return config.dispatch == Dispatch::baton && config.baton.order == BatonOrder::weighted;
+}
 
 void read_ports(const Value& value, Config& config);
 void read_nfs(const Value& value, Config& config);

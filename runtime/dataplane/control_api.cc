@@ -221,6 +221,7 @@ json Control::tenants() {
     list.push_back({{"name", t.name},
                     {"key", to_string(t.key)},
                     {"chain", t.chain ? json(config_.chains[index(*t.chain)].name) : json(nullptr)},
+                    {"weight", t.weight},
                     {"nfs", nfs},
                     {"packets", counters[i].packets},
                     {"bytes", counters[i].bytes},

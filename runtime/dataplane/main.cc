@@ -57,6 +57,7 @@ RegionHeader header_for(const Config& config, const BindRegion& bind, const Aren
   h.jumbo_count = arena.buffer_count() - arena.small_count();
   h.core_count = static_cast<uint32_t>(config.nf_cores.size());
   h.baton_budget = config.baton.budget;
+  h.baton_reports_held = config.baton.order == BatonOrder::weighted;
   h.baton_idle_cycles = TscRate(tsc_hz).cycles(config.baton.idle).n;
   lay_out(h);
   h.bind_bytes = bind.bytes();

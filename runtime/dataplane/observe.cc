@@ -89,7 +89,7 @@ void take_snapshot(const VSwitch& v, const std::vector<std::unique_ptr<Port>>& p
     s.cores[i] = {shared.handovers.load(std::memory_order_relaxed),
                   shared.kept.load(std::memory_order_relaxed),
                   shared.parks.load(std::memory_order_relaxed), core.revocations, core.nudges,
-                  core.ready_count + core.queue.waiting(), core.load,
+                  core.ready.size() + core.queue.waiting(), core.load,
                   v.bound_on(i), core.arrivals};
   }
 }
@@ -226,6 +226,7 @@ json host_json() {
 }
 
 json config_json(const Config& c) {
+  static constexpr const char* kOrders[] = {"fifo", "deadline", "weighted"};
   json nfs = json::object(), chains = json::object(), flows = json::array(), ports = json::array();
   for (const NfConfig& nf : c.nfs)
     nfs[nf.name] = {{"image", nf.image}, {"idle", nf.pool.idle}, {"max", nf.pool.max}};
@@ -257,7 +258,8 @@ json config_json(const Config& c) {
           {"wake",
            {{"dispatch", std::string(dispatch_name(c.dispatch))}, {"batch", c.wake.batch},
             {"adaptive", c.wake.adaptive},
-            {"aging_ns", c.wake.aging == kNever ? json(nullptr) : json(c.wake.aging.n)}}},
+            {"aging_ns", c.wake.aging == kNever ? json(nullptr) : json(c.wake.aging.n)},
+            {"order", kOrders[static_cast<size_t>(c.baton.order)]}}},
           {"ports", ports}, {"nfs", nfs}, {"chains", chains}, {"flows", flows},
           {"tenants", c.tenants.size()}};
 }

@@ -33,6 +33,7 @@ absl::StatusOr<TenantTable::Change> TenantTable::add(std::vector<TenantConfig> t
     VSwitch::TenantChange to{};
     to.live = true;
     to.chain = t.chain;
+    to.weight = t.weight;
     if (absl::Status s = place_blobs(t, to, change); !s.ok()) return take_back_blobs(change, s);
     change.tenants.push_back(std::move(to));
   }
@@ -70,6 +71,7 @@ absl::StatusOr<TenantTable::Change> TenantTable::set(std::vector<TenantConfig> t
     to.tenant = entry.id;
     to.live = true;
     to.chain = t.chain;
+    to.weight = t.weight;
     to.rebind = !(entry.config.key == t.key) || entry.config.chain != t.chain;
     if (!(entry.config.key == t.key)) to.new_key = t.key, to.old_key = entry.config.key;
     if (absl::Status s = place_blobs(t, to, change); !s.ok()) return take_back_blobs(change, s);

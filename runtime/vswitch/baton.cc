@@ -5,18 +5,20 @@ namespace mayfly {
 
 void VSwitch::make_cores() {
   if (config_.dispatch != Dispatch::baton) return;
-  for (uint32_t i = 0; i < config_.nf_cores.size(); ++i) {
-    cores_.push_back(std::make_unique<CoreRecord>(control_.core(i)));
-    cores_.back()->ready.resize(slot_count_);
-  }
+  const bool by_key = config_.baton.order != BatonOrder::fifo;
+  for (uint32_t i = 0; i < config_.nf_cores.size(); ++i)
+    cores_.push_back(std::make_unique<CoreRecord>(control_.core(i), by_key, slot_count_));
+  if (config_.baton.order == BatonOrder::weighted) shares_.resize(slot_count_);
 }
 
 CoreRecord& VSwitch::core_of(SlotId slot) { return *cores_[instance_core_[index(slot)]]; }
 
 void VSwitch::join_queue(SlotId slot) {
   CoreRecord& core = core_of(slot);
-  const uint32_t tail = core.ready_head + core.ready_count++;
-  core.ready[tail >= slot_count_ ? tail - slot_count_ : tail] = slot;
+  if (config_.baton.order == BatonOrder::fifo)
+    core.ready.push(slot);
+  else
+    rank(core, slot);
 }
 
 // If it left something to do when it let go of the baton, it is ready again, at the back.
@@ -45,7 +47,7 @@ void VSwitch::answer_bells() {
 // With the core nearly idle, waiting for a batch buys nothing: nobody else wants the core.
 bool VSwitch::is_eager(SlotId slot) {
   const CoreRecord& core = core_of(slot);
-  return config_.baton.eager && core.ready_count + core.queue.waiting() < kEagerQueueMax;
+  return config_.baton.eager && core.ready.size() + core.queue.waiting() < kEagerQueueMax;
 }
 
 // Once a turn, after packets were published.
@@ -77,11 +79,12 @@ void VSwitch::deal(Cycles now) {
 void VSwitch::look(CoreRecord& core, Cycles now) {
   SlotId last = kNone<SlotId>;
   const auto on_taken = [&](SlotId slot, Cycles at) {
-    if (last != kNone<SlotId>) ready_again(last);
     on_turn(core, slot, at, now);
+    if (last != kNone<SlotId>) ready_again(last);
     last = slot;
   };
   if (!core.queue.look(on_taken)) ++violations_;
+  if (!shares_.empty()) watch_shares(core);
   if (last != kNone<SlotId> && core.queue.owner() != last) ready_again(last);
 }
 
@@ -98,33 +101,37 @@ void VSwitch::on_turn(CoreRecord& core, SlotId slot, Cycles pushed, Cycles now) 
   ++core.delays;
   core.recent[core.turns++ % core.recent.size()] = slot;
   watch_later(slot, instance, now);
+  if (!shares_.empty()) serve(core, slot);
 }
 
 // From the private FIFO, which has room for all, to the queue that holders see.
 bool VSwitch::fill(CoreRecord& core, Cycles now) {
   bool pushed = false;
-  while (core.ready_count != 0 && !core.queue.full()) {
-    const SlotId slot = core.ready[core.ready_head];
-    core.ready_head = core.ready_head + 1 == slot_count_ ? 0 : core.ready_head + 1;
-    --core.ready_count;
-    Instance& instance = instances_[index(slot)];
-    // Moved; or a process of another core has the slot now.
-    if (change_core(slot) || &core_of(slot) != &core) {
-      join_queue(slot);
-      continue;
-    }
-    // The owner looks at its ring again before it sleeps, and rings if something is in it; but it
-    // does not ring for anything else.
-    if ((slot == core.queue.owner() && !has_errand(slot)) || !is_running(slot)) {
-      instance.in_ready = false;
-      instance.wake.on_served();
-      continue;
-    }
-    core.queue.push(slot, now);
-    pushed = true;
-  }
+  if (config_.baton.order != BatonOrder::fifo)
+    pushed = fill_by_key(core, now);
+  else
+    while (!core.ready.empty() && !core.queue.full()) pushed |= show(core, core.ready.pop(), now);
   if (pushed) core.queue.publish();
   return pushed;
+}
+
+// False: there is no point in it.
+bool VSwitch::show(CoreRecord& core, SlotId slot, Cycles since) {
+  Instance& instance = instances_[index(slot)];
+  // Moved; or a process of another core has the slot now.
+  if (change_core(slot) || &core_of(slot) != &core) {
+    join_queue(slot);
+    return false;
+  }
+  // The owner looks at its ring again before it sleeps, and rings if something is in it; but it
+  // does not ring for anything else.
+  if ((slot == core.queue.owner() && !has_errand(slot)) || !is_running(slot)) {
+    instance.in_ready = false;
+    instance.wake.on_served();
+    return false;
+  }
+  core.queue.push(slot, since);
+  return true;
 }
 
 void VSwitch::notify(SlotId slot) {

@@ -382,6 +382,7 @@ void VSwitch::begin_change(TenantChange& change) {
   tenant.blobs.swap(change.blobs);
   for (const auto& [nf, blob] : change.blobs) drop_blob(blob);  // the former ones
   tenant.live = change.live;
+  tenant.weight = change.weight;
   tenant.chain_overridden = change.chain.has_value();
   tenant.chain = change.chain.value_or(ChainId{});
   tenant.outdated = std::exchange(tenant.bindings, kNone<BindingId>);

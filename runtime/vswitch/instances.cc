@@ -34,6 +34,7 @@ void VSwitch::bind_instance(SlotId slot, BindingId b, uint8_t position) {
       binding.state == BindingState::live ? InstanceState::bound : InstanceState::draining;
   instance.wake_params = &chains_[index(binding.chain)].wake[position];
   instance.wake.begin(*instance.wake_params);
+  if (!shares_.empty()) begin_share(slot);
   instance_blob_[index(slot)] = blob_for(binding, instance.nf);
   use_blob(instance_blob_[index(slot)]);
   write_binding(instance, BindWrite::bind);
@@ -123,6 +124,7 @@ void VSwitch::reconfigure(BindingId b) {
     if (slot == kNone<SlotId>) continue;
     Instance& instance = instances_[index(slot)];
     if (instance.state != InstanceState::bound) continue;
+    if (!shares_.empty()) weigh(slot);
     const BlobId blob = blob_for(binding, instance.nf);
     BlobId& current = instance_blob_[index(slot)];
     if (blob == current) continue;

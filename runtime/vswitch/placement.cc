@@ -99,6 +99,7 @@ bool VSwitch::change_core(SlotId slot) {
   ++core_bound_[target];
   ++cores_[target]->arrivals;
   core = target;
+  if (!shares_.empty()) begin_share(slot);  // that core has a clock of its own
   // release, and before any grant of the new core's baton to it.
   control_.wake(slot).core.store(target, std::memory_order_release);
   return true;

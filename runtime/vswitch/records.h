@@ -18,6 +18,8 @@
 #include "runtime/config/config.h"
 #include "runtime/vswitch/idle_pool.h"
 #include "scheduler/baton_queue.h"
+#include "scheduler/fair_clock.h"
+#include "scheduler/ready_order.h"
 #include "scheduler/wake_policy.h"
 
 namespace mayfly {
@@ -110,19 +112,38 @@ struct NfRecord {
   uint64_t binds = 0, recycles = 0, deaths = 0;
 };
 
+// Orders by key: how many NFs are put into the queue that holders see, which cannot be reordered.
+// As few as keep holders from waiting for the vSwitch: the number doubles when the queue was found
+// empty although more were ready, and falls by one when half of it was not needed.
+struct ShownNfs {
+  static constexpr uint32_t kMin = 2, kMax = 64;
+  uint32_t max = kMin;
+  bool cut = false;                 // the last time, `max` was what ended it
+  // What the owner had read when that last changed, and when that was.
+  SlotId owner = kNone<SlotId>;
+  uint32_t owner_consumed = 0;
+  Cycles progress{0};
+};
+
 // Dispatch `baton`: one NF core.
 struct CoreRecord {
-  explicit CoreRecord(CoreBaton& core) : queue(core) { recent.fill(kNone<SlotId>); }
+  CoreRecord(CoreBaton& core, bool by_key, uint32_t slot_count)
+      : queue(core), ready(by_key, slot_count) {
+    recent.fill(kNone<SlotId>);
+  }
   BatonQueue queue;                 // what holders see of the order
-  std::vector<SlotId> ready;        // behind it: a FIFO, each NF at most once
-  uint32_t ready_head = 0, ready_count = 0;
+  ReadyOrder ready;                 // behind it: those who have no place there yet
   BatonHead seen;                   // the head when it last moved, ...
   Cycles held_since{0};             // ... and when that was
   Cycles moved{0};                  // the same, or when last nobody waited
   bool nudged = false;              // the owner was woken once more
   bool reported = false;            // the control thread was asked to judge its owner
   uint64_t revocations = 0, nudges = 0;
-  Histogram delay;                  // cycles from joining the queue to having the baton
+  // Cycles from joining the queue (fifo) or from being ready (by key) to having the baton.
+  Histogram delay;
+  ShownNfs shown;                   // orders by key
+  FairClock clock;                  // order `weighted`, and whom it runs for
+  SlotId serving = kNone<SlotId>;
   Cycles sampled{0};                // when `load` was sampled last, ...
   uint64_t idle_cycles = 0;         // ... how long the core had been idle by then, ...
   uint64_t delay_cycles = 0;        // ... and since: the sum of delays, ...
@@ -136,6 +157,7 @@ struct CoreRecord {
 struct TenantRecord {
   bool live = false;
   bool chain_overridden = false;
+  uint32_t weight = 100;
   ChainId chain{};
   uint32_t packets_held = 0;
   BindingId bindings = kNone<BindingId>;    // list through ChainBinding::next_of_tenant
@@ -153,6 +175,7 @@ struct BlobRecord {
 struct ChainRecord {
   std::vector<NfId> nfs;
   std::array<WakeParams, kChainNfCountMax> wake;
+  std::array<uint32_t, kChainNfCountMax> weight;
 };
 
 }  // namespace mayfly

@@ -67,8 +67,11 @@ VSwitch::VSwitch(const Setup& setup)
   for (size_t c = 0; c < config_.chains.size(); ++c) {
     ChainRecord& chain = chains_.emplace_back();
     chain.nfs = config_.chains[c].nfs;
-    for (uint32_t p = 0; p < chain.nfs.size(); ++p)
-      chain.wake[p] = wake_params_of(config_, wake_of(config_, static_cast<ChainId>(c), p), rate_);
+    for (uint32_t p = 0; p < chain.nfs.size(); ++p) {
+      const WakeConfig wake = wake_of(config_, static_cast<ChainId>(c), p);
+      chain.wake[p] = wake_params_of(config_, wake, rate_);
+      chain.weight[p] = wake.weight;
+    }
   }
   touched_.reserve(slot_count_);
   ready_.resize(slot_count_);

@@ -152,6 +152,8 @@ class VSwitch {
   uint32_t core_count() const { return static_cast<uint32_t>(cores_.size()); }
   const CoreRecord& core(uint32_t i) const { return *cores_[i]; }
   std::optional<BatonSuspect> suspect(uint32_t core) const;
+  // Order `weighted`: its part of the core from now on until it is bound anew; 100 is ordinary.
+  void set_weight(SlotId slot, double weight);
   bool revoke_baton(const BatonSuspect& suspect, Cycles now);
 
   // Configurations and tenants. Blob 0.. are placed in the bind region by the control thread.
@@ -167,6 +169,7 @@ class VSwitch {
     std::optional<InstanceKey> new_key = std::nullopt;  // its from now on, and nobody's until now
     std::optional<InstanceKey> old_key = std::nullopt;  // nobody's from now on
     bool begun = false;
+    uint32_t weight = 100;
   };
   // Makes a turn's share of `changes`, from `done` on; called again until `done` is their number.
   // Former blobs are left in them for the caller to destroy.
@@ -272,6 +275,7 @@ class VSwitch {
   void deal(Cycles now);
   void look(CoreRecord& core, Cycles now);
   bool fill(CoreRecord& core, Cycles now);
+  bool show(CoreRecord& core, SlotId slot, Cycles since);
   void on_turn(CoreRecord& core, SlotId slot, Cycles pushed, Cycles now);
   void notify(SlotId slot);
   void watch_owner(CoreRecord& core, Cycles now);
@@ -287,6 +291,19 @@ class VSwitch {
   void sample_load(CoreRecord& core, Cycles now);
   bool has_packets(SlotId slot) const;
   bool change_core(SlotId slot);
+
+  // baton_order.cc
+  void rank(CoreRecord& core, SlotId slot);
+  uint64_t deadline_of(const Instance& instance) const;
+  void begin_share(SlotId slot);
+  void weigh(SlotId slot);
+  void serve(CoreRecord& core, SlotId slot);
+  void settle(CoreRecord& core, Cycles now);
+  void watch_shares(CoreRecord& core);
+  double horizon(CoreRecord& core, Cycles now);
+  bool owner_goes_on(CoreRecord& core, Cycles now);
+  bool fill_by_key(CoreRecord& core, Cycles now);
+  bool show_first(CoreRecord& core, Cycles now);
 
   // collect.cc: what NFs give back
   bool collect(Cycles now);
@@ -411,6 +428,7 @@ class VSwitch {
   std::vector<std::unique_ptr<CoreRecord>> cores_;  // dispatch `baton` only
   std::vector<uint8_t> instance_core_, target_core_;  // they differ while a move is under way
   std::vector<uint32_t> core_bound_;                 // bound instances, by core
+  std::vector<FairShare> shares_;  // order `weighted` only
 
   // Audit of wakes: NFs that were ready and found awake must have taken those packets soon after.
   struct Audit {

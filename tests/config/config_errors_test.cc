@@ -106,8 +106,12 @@ TEST_F(ConfigErrors, Host) {
        "5: wake.baton.budget: 0 is out of bounds; write an integer from 1 to 65536"},
       {In::more, "wake: {baton: {slice: 2}}",
        "5: wake.baton.slice: \"2\" has no unit; write for example 200us, 5ms or 30s"},
-      {In::more, "wake: {baton: {order: fifo}}",
-       "5: wake.baton: unknown key \"order\"; known are budget, idle, slice and eager"},
+      {In::more, "wake: {baton: {order: fair}}",
+       "5: wake.baton.order: \"fair\" is not known here; use fifo, deadline or weighted"},
+      {In::more, "wake: {baton: {ordre: fifo}}",
+       "5: wake.baton: unknown key \"ordre\"; did you mean \"order\"?"},
+      {In::more, "wake: {weight: 100}",
+       "5: wake.weight: one weight for all orders nobody; give it to an NF, a chain or a tenant"},
       {In::more, "wake: {baton: {slice: 10us}}",
        "5: wake.baton.slice: 10us is out of bounds; write a duration from 100us to 10s"},
       {In::more, "wake: {baton: {idle: 1m}}",
@@ -115,7 +119,8 @@ TEST_F(ConfigErrors, Host) {
       {In::more, "wake: {baton: {eager: 3}}",
        "5: wake.baton.eager: \"3\" is not known here; use true or false"},
       {In::more, "wake: {baton: on}",
-       "5: wake.baton: this is a single value; expected a map with budget, idle, slice and eager"},
+       "5: wake.baton: this is a single value; expected a map with budget, idle, slice, eager and "
+       "order"},
       {In::more, "vswitch: {idle: nap}",
        "5: vswitch.idle: \"nap\" is not known here; use poll or sleep"},
       {In::more, "wake: {dispatch: irq}",
@@ -202,6 +207,34 @@ TEST_F(ConfigErrors, Ports) {
             "t.yaml:1: port: in and out are the same file");
   EXPECT_EQ(error_of(with_port("{name: a, pcap: {out: x.pcap}}, {name: b, pcap: {out: x.pcap}}")),
             "t.yaml:1: port: file \"" + dir_ + "/x.pcap\" is already used by port a on line 1");
+}
+
+TEST_F(ConfigErrors, Weights) {
+  const std::string weighted = "wake: {dispatch: baton, baton: {order: weighted}}\n";
+  const auto with = [](const std::string& nf, const std::string& chain, const std::string& more) {
+    return kPorts + "nfs: {t: {image: tiny" + nf + "}}\nchains: {c: {nfs: [t]" + chain + "}}\n" +
+           kFlows + more;
+  };
+  const std::string weight = ", wake: {weight: 200}";
+  const std::string tenant = "tenants: {a: {key: 101, weight: 300}}\n";
+  EXPECT_EQ(error_of(with(weight, weight, weighted + tenant)), "");
+  const std::string elsewhere =
+      "a weight counts in one order only; write wake: {dispatch: baton, baton: {order: weighted}}, "
+      "or leave it out";
+  for (const char* other : {"", "wake: {dispatch: baton}\n", "wake: {dispatch: futex}\n",
+                            "wake: {dispatch: baton, baton: {order: deadline}}\n",
+                            "wake: {dispatch: futex, baton: {order: weighted}}\n"}) {
+    EXPECT_EQ(error_of(with(weight, "", other)), "t.yaml:2: t.wake.weight: " + elsewhere);
+    EXPECT_EQ(error_of(with("", weight, other)), "t.yaml:3: c.wake.weight: " + elsewhere);
+    EXPECT_EQ(error_of(with("", "", tenant + other)), "t.yaml:5: a.weight: " + elsewhere);
+  }
+  EXPECT_EQ(error_of(with(", wake: {weight: 0}", "", weighted)),
+            "t.yaml:2: t.wake.weight: 0 is out of bounds; write an integer from 1 to 10000");
+  EXPECT_EQ(error_of(with("", "", weighted + "tenants: {a: {key: 101, weight: 10001}}\n")),
+            "t.yaml:6: a.weight: 10001 is out of bounds; write an integer from 1 to 10000");
+  EXPECT_EQ(error_of(kPorts + "nfs: {weight: {image: tiny}}\n" + kChains + kFlows),
+            "t.yaml:2: weight: an NF cannot have this name: it is a key of every tenant; choose "
+            "another");
 }
 
 TEST_F(ConfigErrors, NfsAndChains) {

@@ -237,16 +237,16 @@ ring: 64
 downstream: shared
 flow_table: 2048
 tenant: { packets: 99 }
-wake: { dispatch: eventfd, batch: adaptive, aging: off }
+wake: { dispatch: baton, batch: adaptive, aging: off, baton: { order: weighted } }
 ports:
   - { name: a, gen: { flows: 9, size: web, rate: 0.5pps, seed: 18446744073709551615 } }
   - { name: b, dev: net_null0 }
 nfs:
-  t: { image: tiny, args: { rules: r.txt }, pool: { idle: 1, max: 2, empty: bypass }, wake: { batch: 3 } }
+  t: { image: tiny, args: { rules: r.txt }, pool: { idle: 1, max: 2, empty: bypass }, wake: { batch: 3, weight: 5 } }
 chains: { c: { nfs: [t, t], wake: { aging: 5us } } }
 flows:
   - { match: { src_mac: ff:fe:fd:00:01:02, src_ip: 10.0.0.0/8, vlan: 5-9 }, instance_per: mac, chain: c, out: b, tenants: required }
-tenants: { x: { key: 02:00:00:00:00:01, chain: c, t: { label: y } } }
+tenants: { x: { key: 02:00:00:00:00:01, chain: c, weight: 7, t: { label: y } } }
 )");
   ASSERT_TRUE(config.ok()) << config.status();
   const std::vector<uint8_t> bytes = to_cbor(*config);
@@ -257,7 +257,10 @@ tenants: { x: { key: 02:00:00:00:00:01, chain: c, t: { label: y } } }
   EXPECT_EQ(back->ports[0].gen->rate_pps, 0.5);
   EXPECT_EQ(back->ports[0].gen->seed, UINT64_MAX);
   EXPECT_EQ(back->wake.aging, kNever);
-  EXPECT_EQ(back->dispatch, Dispatch::eventfd);
+  EXPECT_EQ(back->dispatch, Dispatch::baton);
+  EXPECT_EQ(back->baton.order, BatonOrder::weighted);
+  EXPECT_EQ(back->nfs[0].wake->weight, 5u);
+  EXPECT_EQ(back->tenants[0].weight, 7u);
   EXPECT_EQ(back->downstream, Downstream::shared);
   EXPECT_EQ(back->nfs[0].args[2].text, config->nfs[0].args[2].text);
   EXPECT_EQ(back->nfs[0].blob, config->nfs[0].blob);

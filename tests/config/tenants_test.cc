@@ -52,7 +52,7 @@ TEST_F(Tenants, ArgumentsAreMergedOverTheNfsOwn) {
 TEST_F(Tenants, Errors) {
   const std::pair<const char*, const char*> rows[] = {
       {"a: {}", "1: a: \"key\" is missing; write for example key: 101"},
-      {"a: 101", "1: a: this is a single value; expected a map with key, chain and t"},
+      {"a: 101", "1: a: this is a single value; expected a map with key, chain, weight and t"},
       {"- a", "1: this is a list; expected a map of names"},
       {"a: {key: 5000}",
        "1: a.key: \"5000\" is not a tenant key; write a VLAN (101), two (100.7), an address "

@@ -139,6 +139,24 @@ TEST_F(BatonTest, BeyondItsBudgetAnNfQueuesBehindTheOthers) {
   EXPECT_EQ(port(1).out.size(), 6u);
 }
 
+TEST_F(BatonTest, ABurstEndsWithTheBudgetIfOthersWait) {
+  Config c = with_baton();
+  c.baton.budget = 10;
+  start(c);
+  bind_hosts(3);
+  std::string bursts;
+  for (uint8_t host : {1, 2, 3})
+    nf(of(host)).on_burst = [&bursts, host](Burst& burst) {
+      bursts += std::to_string(host) + ":" + std::to_string(burst.size()) + " ";
+    };
+  for (int i = 0; i < 25; ++i) arrive(1);
+  for (uint8_t host : {2, 3}) arrive(host);
+  turn();
+  settle();
+  EXPECT_EQ(bursts, "1:10 2:1 3:1 1:15 ");
+  EXPECT_EQ(port(1).out.size(), 27u);
+}
+
 TEST_F(BatonTest, WithNobodyWaitingThereIsNoBudget) {
   Config c = with_baton();
   c.baton.budget = 1;
@@ -522,7 +540,7 @@ TEST_F(BatonTest, WithTheProtocolKeptNothingIsLate) {
       if (random() % 3 != 0 && wake(one).word.load() == kAwake) run_nf(one);
     }
     for (uint32_t s = 0; s < 8; ++s) nf(SlotId{s}).on_burst = nullptr;
-    settle();
+    for (int i = 0; i < 20; ++i) settle();
     EXPECT_EQ(static_cast<int64_t>(port(1).out.size() + drops(Drop::nf_ring_full)),
               vswitch_->ledger().rx);
     EXPECT_EQ(vswitch_->ledger().held(), 0);

@@ -1,7 +1,7 @@
 // Test image: passes everything, and now and then something befalls it at any moment afterwards: a
-// timer, set while it works, goes off while it gives its packets back, hands the core over, parks or
-// sleeps, and there it sleeps for a while, stops until somebody continues it, or dies. (Timers are not
-// inherited, so every instance has its own.)
+// timer, set while it works, goes off while it gives its packets back, hands the core over, parks
+// or sleeps, and there it sleeps for a while, stops until somebody continues it, or dies. (Timers
+// are not inherited, so every instance has its own.)
 #include <sys/time.h>
 #include <time.h>
 #include <unistd.h>
@@ -28,7 +28,8 @@ void befall(int) {
     return;
   }
   const uint64_t ns = nap_next_ns;
-  const timespec time{static_cast<time_t>(ns / 1'000'000'000), static_cast<long>(ns % 1'000'000'000)};
+  const timespec time{static_cast<time_t>(ns / 1'000'000'000),
+                      static_cast<long>(ns % 1'000'000'000)};
   nanosleep(&time, nullptr);
 }
 
@@ -83,7 +84,8 @@ NetworkFunction* create(std::span<const std::byte>) { return new Restless; }
 
 constexpr NfArg kArgs[] = {
     {"seed", ArgType::integer, "of its random numbers", "1", 1, UINT32_MAX},
-    {"one_in", ArgType::integer, "bursts of which one, on average, has a sequel", "100", 1, UINT32_MAX},
+    {"one_in", ArgType::integer, "bursts of which one, on average, has a sequel", "100", 1,
+     UINT32_MAX},
     {"within", ArgType::duration, "how long after the burst that comes, at most", "20us", 1000,
      999'000'000},
     {"nap", ArgType::duration, "it is a nap, this long at most", "3ms", 0, 10'000'000'000},
