@@ -12,6 +12,11 @@ class BatonSeat {
   BatonSeat(const ControlView& control, uint32_t core, SlotId self)
       : control_(control), core_(control.core(core)), self_(raw(self)) {}
 
+  // To wait for something else: gives the baton to whoever is next, or to the vSwitch, if it is ours.
+  void leave();
+  // Sleeps until it is ours again.
+  void come_back();
+
   // Is the baton ours? Looks at the head; only then may the others be called.
   bool mine();
   // Has the head stayed as it was since then? (Not: revoked.)
@@ -48,6 +53,8 @@ class BatonSeat {
   static void count(std::atomic<uint64_t>& counter) {
     counter.store(counter.load(std::memory_order_relaxed) + 1, std::memory_order_relaxed);
   }
+
+  std::atomic<Absence>& absence() const { return control_.slot(SlotId{self_}).from_nf.absence; }
 
   ControlView control_;
   CoreBaton& core_;
