@@ -1,4 +1,5 @@
 // The loop of an NF under the baton (runtime/abi/baton.h).
+#include <errno.h>
 #include <immintrin.h>
 
 #include "nfpool/nf_loop.h"
@@ -36,6 +37,7 @@ void NfLoop::hold_baton(BatonSeat& seat) {
   const uint64_t budget = env_.control.header().baton_budget;
   uint64_t until = packets_ + budget;
   uint64_t idle_since = 0;
+  seat_ = &seat;
   clock_on();
   while (seat.still_mine()) {
     burst_max_ = burst_within(until - packets_, seat);
@@ -98,6 +100,32 @@ bool NfLoop::idle_with_baton(BatonSeat& seat, uint64_t& idle_since) {
   // parked.
   idle_since = 0;
   return (seat.anybody_waits() || something_to_do()) && seat.unpark();
+}
+
+// ---------------------------------------------------------------------------------------------
+// Waiting for something else
+
+void NfLoop::hook(CoreHandle& handle, NfLoop* loop) {
+  handle.loop = loop;
+  handle.release = [](void* self) { static_cast<NfLoop*>(self)->release_core(); };
+  handle.regain = [](void* self) { static_cast<NfLoop*>(self)->regain_core(); };
+}
+
+void NfLoop::release_core() {
+  if (release_depth_++ != 0) return;
+  report_held();
+  away_since_ = tsc_now().n;
+  seat_->leave();
+}
+
+// The NF asks for errno behind this.
+void NfLoop::regain_core() {
+  if (--release_depth_ != 0) return;
+  const int error = errno;
+  seat_->come_back();
+  errno = error;
+  away_cycles_ += tsc_now().n - away_since_;
+  clock_on();
 }
 
 }  // namespace mayfly

@@ -110,11 +110,11 @@ void NfLoop::process(uint32_t waiting) {
     blanks_now_[i] = Packet(env_.arena + buffer_offset(d.buffer(), header.small_count),
                             buffer_bytes(d.buffer(), header.small_count), kHeadroomBytes, 0, 0xff);
   }
-  const uint64_t begin = tsc_now().n;
+  const uint64_t begin = tsc_now().n, away = away_cycles_;
   Burst burst({packets_now_, count}, {blanks_now_, blank_count_}, to_ns(begin));
   env_.nf->process(burst);
   if (++bursts_ % kSampleEvery == 0) {
-    cost_cycles_ += tsc_now().n - begin;
+    cost_cycles_ += tsc_now().n - begin - (away_cycles_ - away);
     cost_packets_ += count;
     slot_.from_nf.cost_cycles.store(cost_cycles_, std::memory_order_relaxed);
     slot_.from_nf.cost_packets.store(cost_packets_, std::memory_order_relaxed);

@@ -47,6 +47,11 @@ class NfLoop {
   // sleep.
   bool baton_turn(BatonSeat& seat);
 
+  // What an NF calls to wait for something else (CoreRelease in nfs/nf.h). Calls may be nested.
+  void release_core();
+  void regain_core();
+  static void hook(CoreHandle& handle, NfLoop* loop);
+
  private:
   void take_binding();
   void process(uint32_t waiting);
@@ -88,6 +93,9 @@ class NfLoop {
   uint32_t blank_count_ = 0;
   uint32_t burst_max_ = kNfBurst;
   uint64_t held_since_ = 0, held_cycles_ = 0;  // SlotFromNf::held_cycles
+  BatonSeat* seat_ = nullptr;                  // once we had the baton
+  uint32_t release_depth_ = 0;
+  uint64_t away_since_ = 0, away_cycles_ = 0;
   Descriptor taken_[kNfBurst];
   Descriptor blank_descriptors_[kLoanCountMax];
   Packet packets_now_[kNfBurst];

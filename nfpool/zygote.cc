@@ -14,6 +14,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <new>
+
 #include "nfpool/image_loader.h"
 
 namespace mayfly {
@@ -88,6 +90,8 @@ int Zygote::load(const std::string& image_path) {
     fprintf(stderr, "mayfly-zygote %s: create() of %s failed\n", name_.c_str(), image_path.c_str());
     return kZygoteExitCreate;
   }
+  if (env_.control.header().dispatch == Dispatch::baton)
+    NfLoop::hook(*env_.image->core, reinterpret_cast<NfLoop*>(loop_));
   for (int fd : {kZygoteControlFd, kZygoteBindFd, kZygoteArenaFd, kZygoteArgsFd}) close(fd);
   return 0;
 }
@@ -174,7 +178,7 @@ void Zygote::become_instance(SlotId slot, uint32_t core, int wake_fd) {
     sched_setscheduler(0, SCHED_BATCH, &none_wanted);
   }
   populate(env_.control.shared_ring());
-  NfLoop(env_, slot, wake_fd).run();
+  (new (loop_) NfLoop(env_, slot, wake_fd))->run();
 }
 
 void Zygote::on_kill(SlotId slot) {

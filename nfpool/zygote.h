@@ -36,6 +36,8 @@ class Zygote {
   int signal_fd_ = -1;
   int pid_ = 0;
   Children children_;
+  // An instance's. Here, so that the image can be told where it is once for all its instances.
+  alignas(NfLoop) std::byte loop_[sizeof(NfLoop)];
 };
 
 }  // namespace mayfly

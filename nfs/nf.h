@@ -12,6 +12,8 @@
 //
 // One instance is single-threaded: no two of these calls ever overlap. A call must return: one
 // that never does keeps the packets its instance holds (a ring's worth at most) until it is killed.
+// A call that has to wait for something (a disk, a lock, another process) does so in
+// without_core(): else every other NF of its core may wait with it.
 #pragma once
 
 #include <cstddef>
@@ -26,7 +28,7 @@
 
 namespace mayfly {
 
-inline constexpr uint32_t kSdkVersion = 1;  // an image of another version is refused by name
+inline constexpr uint32_t kSdkVersion = 2;  // an image of another version is refused by name
 
 // ---------------------------------------------------------------------------------------------
 // Packets
@@ -186,6 +188,45 @@ class NetworkFunction {
 };
 
 // ---------------------------------------------------------------------------------------------
+// Waiting
+
+// What the runtime has put into the image; not for NFs.
+struct CoreHandle {
+  void (*release)(void* loop) = nullptr;  // null: there is no core to give up
+  void (*regain)(void* loop) = nullptr;
+  void* loop = nullptr;
+};
+inline CoreHandle core_handle;
+
+// Gives the core up while it lives. For work that waits: under `dispatch: baton` the others of this
+// core go on meanwhile, and this NF joins them again, at its turn, when it is destroyed; nobody
+// takes it for one that keeps the core too long. Under every other dispatch, in create() and in
+// tests it does nothing. In process(), tick(), bind() and reset(), as deep as one likes; not for
+// work that computes: that would take the core from whoever has it.
+//
+// The packets of the burst stay as they are meanwhile, and others wait in this NF's ring. It costs
+// a hand-over and a wake-up, some microseconds, and the wait for the next turn: for what takes
+// longer than that.
+class CoreRelease {
+ public:
+  CoreRelease() {
+    if (core_handle.release != nullptr) core_handle.release(core_handle.loop);
+  }
+  ~CoreRelease() {
+    if (core_handle.regain != nullptr) core_handle.regain(core_handle.loop);
+  }
+  CoreRelease(const CoreRelease&) = delete;
+  CoreRelease& operator=(const CoreRelease&) = delete;
+};
+
+//   const int error = mayfly::without_core([&] { return fsync(log_); });
+template <class Work>
+decltype(auto) without_core(Work&& work) {
+  const CoreRelease released;
+  return std::forward<Work>(work)();
+}
+
+// ---------------------------------------------------------------------------------------------
 // Arguments
 
 // One argument the configuration may give. The runtime checks presence, type, unit and bounds and
@@ -245,6 +286,8 @@ struct NfImage {
 
   uint64_t tick_period_ns = 0;  // 0: no tick()
   uint32_t blank_buffers = 0;   // kept ready for originate(), at most 16
+
+  CoreHandle* core = &core_handle;  // as it is
 };
 
 // For compile(): appends a trivially copyable value to the configuration.

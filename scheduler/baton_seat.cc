@@ -71,4 +71,31 @@ bool BatonSeat::unpark() {
   return exchange(BatonHead::make(head_.epoch(), false, head_.index()));
 }
 
+void BatonSeat::leave() {
+  absence().store(Absence::away, std::memory_order_relaxed);
+  // A locked operation, before the exchange that the vSwitch sees us gone by.
+  core_.absences.fetch_add(1, std::memory_order_seq_cst);
+  for (;;) {
+    const Passed passed = pass();
+    if (passed == Passed::handed || passed == Passed::lost) return;
+    if (passed == Passed::kept) continue;  // we stood in the queue, for a tick
+    if (!park() || !anybody_waits() || !unpark()) return;
+  }
+}
+
+void BatonSeat::come_back() {
+  WakeEntry& entry = control_.wake(SlotId{self_});
+  absence().store(Absence::back, std::memory_order_release);
+  while (!mine()) {
+    entry.word.store(kAsleep, std::memory_order_relaxed);
+    // As before any sleep: pairs with the granter, who moves the head and then looks at the word.
+    std::atomic_thread_fence(std::memory_order_seq_cst);
+    if (mine()) break;
+    control_.doorbells().ring(SlotId{self_});
+    mayfly::park(Dispatch::baton, entry, -1);
+  }
+  entry.word.store(kAwake, std::memory_order_relaxed);
+  absence().store(Absence::present, std::memory_order_relaxed);
+}
+
 }  // namespace mayfly

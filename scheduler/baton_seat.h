@@ -15,6 +15,11 @@ class BatonSeat {
   // From now on, this core's. The caller owns no baton.
   void sit_at(uint32_t core) { core_ = &control_.core(core); }
 
+  // To wait for something else: gives the baton to whoever is next, or to the vSwitch, if it is ours.
+  void leave();
+  // Sleeps until it is ours again.
+  void come_back();
+
   // Is the baton ours? Looks at the head; only then may the others be called.
   bool mine();
   // Has the head stayed as it was since then? (Not: revoked.)
@@ -61,6 +66,8 @@ class BatonSeat {
   static void count(std::atomic<uint64_t>& counter) {
     counter.store(counter.load(std::memory_order_relaxed) + 1, std::memory_order_relaxed);
   }
+
+  std::atomic<Absence>& absence() const { return control_.slot(SlotId{self_}).from_nf.absence; }
 
   ControlView control_;
   CoreBaton* core_;

@@ -32,6 +32,22 @@
 // its doorbell, and the vSwitch makes it ready again. The vSwitch makes an NF ready for new packets
 // unless it is the owner. Each side writes (head; ring index), fences, then reads what the other
 // writes, so one of them notices.
+//
+// Away (SlotFromNf::absence; BatonSeat::leave() and come_back()): an NF that is to wait for something
+// else says `away`, then hands over or parks as above, whatever its own ring holds. The vSwitch puts
+// nobody who is away into the queue. To come back it says `back` and rings its bell: that makes it
+// ready, packets or not, and it sleeps until it owns the head, by the rules above. So
+//
+//   - nothing is new about the head: leaving is a hand-over or a park, coming back a ready NF that
+//     sleeps, and models/baton.pml covers both;
+//   - it cannot be forgotten: `back` is written before the bell is rung, the vSwitch reads it after it
+//     heard the bell, and the bell is rung before each sleep, so that one whose baton was revoked
+//     before it woke asks again;
+//   - one that was in the queue already (for a tick) may be given the baton while it is away: the
+//     vSwitch sees an owner that is away and takes it back at its next look, which counts as no
+//     overrun. If it comes back at that very moment, it owns the head or it does not;
+//   - one whose baton was revoked while it worked, and goes away then, tries an exchange that fails,
+//     and comes back like the others; one that is killed while away owns nothing.
 #pragma once
 
 #include <atomic>
@@ -60,6 +76,9 @@ struct BatonHead {
 struct CoreBaton {
   alignas(kCacheLineBytes) std::atomic<uint32_t> tail;
   std::atomic<uint32_t> wanted;  // a hint: others are ready too, and not in the queue yet
+  // Written by NFs, seldom: how often one of the core has gone away. While it is 0, the vSwitch
+  // need not look for who has.
+  std::atomic<uint32_t> absences;
   alignas(kCacheLineBytes) std::atomic<uint64_t> head;
   // Written by holders, for people: hints.
   alignas(kCacheLineBytes) std::atomic<uint64_t> handovers;

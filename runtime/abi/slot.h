@@ -61,6 +61,13 @@ struct alignas(kCacheLineBytes) SlotFromSwitch {
 };
 static_assert(sizeof(SlotFromSwitch) == 64);
 
+// Has an NF given its core up to wait for something else?
+enum class Absence : uint32_t {
+  present = 0,
+  away = 1,  // it could do nothing with the baton
+  back = 2,  // it wants the baton, packets or not
+};
+
 struct alignas(kCacheLineBytes) SlotFromNf {
   RingIndex in_consumed;                // input ring, consumer: published when a burst is taken,
                                         // before it is processed: what dies with the NF is lost,
@@ -73,7 +80,8 @@ struct alignas(kCacheLineBytes) SlotFromNf {
   std::atomic<uint64_t> cost_cycles;    // sum over sampled process() calls ...
   std::atomic<uint64_t> cost_packets;   // ... and the packets in them
   std::atomic<uint64_t> held_cycles;    // of TSC at work with the baton, up to when it last let go
-  uint8_t reserved[8];
+  std::atomic<Absence> absence;         // dispatch `baton` (baton.h)
+  uint8_t reserved[4];
 };
 static_assert(sizeof(SlotFromNf) == 64);
 

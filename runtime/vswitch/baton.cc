@@ -28,12 +28,24 @@ void VSwitch::ready_again(SlotId slot) {
   if (has_packets(slot) || has_errand(slot)) call_ready(slot);
 }
 
-// A tick that is due, or a configuration that it has not taken over.
+Absence VSwitch::absence_of(SlotId slot) const {
+  return instances_[index(slot)].slot->from_nf.absence.load(std::memory_order_relaxed);
+}
+
+// Its own line is looked at only on a core where anybody has ever gone away.
+bool VSwitch::is_away(const CoreRecord& core, SlotId slot) const {
+  return slot != kNone<SlotId> &&
+         core.queue.core().absences.load(std::memory_order_relaxed) != 0 &&
+         absence_of(slot) == Absence::away;
+}
+
+// A tick that is due, a configuration that it has not taken over, or work that it interrupted.
 bool VSwitch::has_errand(SlotId slot) const {
   const Slot& memory = *instances_[index(slot)].slot;
   return control_.wake(slot).tick_due.load(std::memory_order_relaxed) != 0 ||
          memory.from_nf.bind_seq_seen.load(std::memory_order_relaxed) !=
-             memory.from_switch.bind_seq.load(std::memory_order_relaxed);
+             memory.from_switch.bind_seq.load(std::memory_order_relaxed) ||
+         absence_of(slot) == Absence::back;
 }
 
 // With one ring for all output, the bells are rung for this alone.
@@ -125,7 +137,8 @@ bool VSwitch::show(CoreRecord& core, SlotId slot, Cycles since) {
   }
   // The owner looks at its ring again before it sleeps, and rings if something is in it; but it
   // does not ring for anything else.
-  if ((slot == core.queue.owner() && !has_errand(slot)) || !is_running(slot)) {
+  if ((slot == core.queue.owner() && !has_errand(slot)) || !is_running(slot) ||
+      is_away(core, slot)) {
     instance.in_ready = false;
     instance.wake.on_served();
     return false;
@@ -146,6 +159,7 @@ void VSwitch::notify(SlotId slot) {
 // have), or works too long while others wait.
 void VSwitch::watch_owner(CoreRecord& core, Cycles now) {
   BatonQueue& queue = core.queue;
+  if (is_away(core, queue.owner())) return revoke(core, now);
   if (queue.parked() || queue.head() != core.seen) {
     core.seen = queue.head();
     core.held_since = core.moved = now;

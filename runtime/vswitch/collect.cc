@@ -29,7 +29,8 @@ bool VSwitch::collect(Cycles now) {
     const Instance& instance = instances_[index(rung[i])];
     if (instance.state == InstanceState::draining && instance.held == 0)
       finish_if_drained(instance.binding);
-    else if (!cores_.empty() && instance.held != 0 && !instance.in_ready)
+    else if (!cores_.empty() && !instance.in_ready &&
+             (instance.held != 0 || absence_of(rung[i]) == Absence::back))
       ready_again(rung[i]);
   }
   return count != 0;

@@ -270,6 +270,8 @@ class VSwitch {
   void leave_queue(SlotId slot);
   void ready_again(SlotId slot);
   bool has_errand(SlotId slot) const;
+  Absence absence_of(SlotId slot) const;
+  bool is_away(const CoreRecord& core, SlotId slot) const;
   void answer_bells();
   bool is_eager(SlotId slot);
   void deal(Cycles now);

@@ -369,7 +369,7 @@ TEST_F(ConfigErrors, Images) {
             "t.yaml:4: t.image: image " + dir_ + "/./text.so: file too short");
   EXPECT_EQ(error_of(with_image("broken_by_version")),
             "t.yaml:4: t.image: image " + so +
-                "broken_by_version.so was built for SDK version 2, this is 1: build it again");
+                "broken_by_version.so was built for SDK version 3, this is 2: build it again");
   EXPECT_EQ(error_of(with_image("broken_by_name")),
             "t.yaml:4: t.image: image " + so +
                 "broken_by_name.so is not valid: it has no name or summary");

@@ -46,6 +46,36 @@ TEST(Burst, OriginatesAsLongAsThereAreBlanks) {
   EXPECT_EQ(burst.originated(), 1u);
 }
 
+// The core as the runtime would hook it: how deep it was given up, and how often.
+struct Hooked {
+  Hooked() {
+    core_handle.loop = this;
+    core_handle.release = [](void* self) { ++static_cast<Hooked*>(self)->depth; };
+    core_handle.regain = [](void* self) {
+      --static_cast<Hooked*>(self)->depth, ++static_cast<Hooked*>(self)->regained;
+    };
+  }
+  ~Hooked() { core_handle = {}; }
+  int depth = 0, regained = 0;
+};
+
+TEST(WithoutCore, WorkIsDoneWithoutIt) {
+  Hooked core;
+  int value = 1;
+  EXPECT_EQ(without_core([&] { return core.depth + without_core([&] { return core.depth; }); }), 3);
+  int& same = without_core([&]() -> int& { return value; });
+  EXPECT_EQ(&same, &value);
+  without_core([&] { value = 2; });
+  EXPECT_EQ(value, 2);
+  EXPECT_THROW(without_core([&] { throw core.depth; }), int);
+  EXPECT_EQ(core.depth, 0);
+  EXPECT_EQ(core.regained, 5);
+}
+
+TEST(WithoutCore, WhereThereIsNoneItIsDoneAllTheSame) {
+  EXPECT_EQ(without_core([] { return 7; }), 7);
+}
+
 TEST(Checksum, OfRfc1071sExample) {
   const Frame words{0x00, 0x01, 0xf2, 0x03, 0xf4, 0xf5, 0xf6, 0xf7};
   uint8_t field[2];

@@ -54,6 +54,18 @@ TEST(RestlessImage, NapsWhereverItIs) {
   setitimer(ITIMER_REAL, &none, nullptr);
 }
 
+TEST(WaiterImage, SleepsForEveryPacket) {
+  for (const char* keeps_core : {"true", "false"}) {
+    NfHarness nf = bound("waiter", {{"sleep", "2ms"}, {"keeps_core", keeps_core}});
+    timespec before, now;
+    clock_gettime(CLOCK_MONOTONIC, &before);
+    nf.process({{1}, {2}, {3}});
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    EXPECT_GE((now.tv_sec - before.tv_sec) * 1'000'000'000 + now.tv_nsec - before.tv_nsec,
+              6'000'000);
+  }
+}
+
 TEST(RestlessImage, DiesWhereverItIs) {
   NfHarness nf = bound("restless", {{"one_in", "1"}, {"within", "1us"}, {"deaths", "100"}});
   EXPECT_EXIT(for (;;) nf.process_one({1, 2, 3}), testing::KilledBySignal(SIGKILL), "");

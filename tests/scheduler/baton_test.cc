@@ -109,6 +109,7 @@ class Nf {
       if (waiting()) {
         work_.consumed[id_].fetch_add(1, std::memory_order_release);
         idle = 0;
+        if (random_() % 16 == 0) wait_elsewhere();
         if (random_() % 4 != 0 && waiting()) continue;
       }
       pause();
@@ -128,6 +129,13 @@ class Nf {
           return;
       }
     }
+  }
+
+  void wait_elsewhere() {
+    work_.claim[id_].store(0, std::memory_order_seq_cst);
+    seat_.leave();
+    pause();
+    seat_.come_back();
   }
 
   // A head belongs to one NF alone: nobody else may claim the one by which we hold the baton.
@@ -208,7 +216,7 @@ class Dealer {
   }
   bool at_rest() {
     for (uint32_t s = 0; s < seats_; ++s)
-      if (lives_[s] && unread(s)) return false;
+      if (lives_[s] && (unread(s) || absence(s) != Absence::present)) return false;
     return true;
   }
   BatonQueue& queue() { return queue_; }
@@ -238,7 +246,10 @@ class Dealer {
     ready_.push_back(slot);
   }
   void ready_again(uint32_t slot) {
-    if (lives_[slot] && unread(slot)) call_ready(slot);
+    if (lives_[slot] && (unread(slot) || absence(slot) == Absence::back)) call_ready(slot);
+  }
+  Absence absence(uint32_t slot) const {
+    return view_.slot(SlotId{slot}).from_nf.absence.load(std::memory_order_relaxed);
   }
   void hear() {
     if (view_.doorbells().summary[0].exchange(0, std::memory_order_acquire) == 0) return;
@@ -261,7 +272,8 @@ class Dealer {
     while (!ready_.empty() && !queue_.full()) {
       const uint32_t slot = ready_.front();
       ready_.pop_front();
-      if (SlotId{slot} == queue_.owner() || !lives_[slot]) {
+      if ((SlotId{slot} == queue_.owner() && absence(slot) != Absence::back) || !lives_[slot] ||
+          absence(slot) == Absence::away) {
         in_ready_[slot] = false;
         continue;
       }
@@ -284,7 +296,8 @@ class Dealer {
       nudged_ = false;
       return true;
     }
-    if (queue_.owner() == kNone<SlotId> || !lives_[raw(queue_.owner())]) {
+    if (queue_.owner() == kNone<SlotId> || !lives_[raw(queue_.owner())] ||
+        absence(raw(queue_.owner())) == Absence::away) {
       notify(queue_.revoke(taken()));
       return true;
     }
@@ -360,6 +373,7 @@ class Processes {
     dealer_.bury(i);
     WakeEntry& entry = shared_.view.wake(SlotId{i});
     entry.word.store(kAwake);
+    shared_.view.slot(SlotId{i}).from_nf.absence.store(Absence::present);
     fork_one(i);
     dealer_.revive(i);
   }

@@ -1,6 +1,7 @@
 // Dispatch `baton` on the moved clock: who is ready, in which order, who has the core, and what
 // becomes of it when somebody dies, sleeps or lies.
 #include <random>
+#include <thread>
 
 #include "tests/vswitch/env.h"
 
@@ -45,13 +46,39 @@ class BatonTest : public VSwitchTest {
   void wait(Nanos time, Nanos step = micros(10)) {
     for (int64_t t = 0; t < time.n; t += step.n) turn(step);
   }
+  static std::array<SlotId, 64> no_slots() {
+    std::array<SlotId, 64> none;
+    none.fill(kNone<SlotId>);
+    return none;
+  }
+  void settle_others(uint8_t host) {
+    for (int i = 0; i < 20; ++i) {
+      turn();
+      for (uint8_t other = 1; other < 64; ++other)
+        if (other != host && of(other) != kNone<SlotId> && wake(of(other)).word.load() == kAwake)
+          run_nf(of(other));
+    }
+  }
+  // It sleeps until it has the core; the vSwitch has its turns meanwhile.
+  void come_back(uint8_t host) {
+    std::atomic<bool> there = false;
+    std::thread lcore([&] {
+      while (!there) {
+        turn();
+        futex_wake(wake(of(host)).word);
+      }
+    });
+    loops_[index(of(host))]->regain_core();
+    there = true;
+    lcore.join();
+  }
   // The holder hands over, and is killed before it wakes the next.
   void hand_over_without_wake() {
     BatonHead head{shared().head.load()};
     shared().head.store(BatonHead::make(head.epoch(), false, head.index() + 1).word);
   }
 
-  std::array<SlotId, 64> slot_of_{};
+  std::array<SlotId, 64> slot_of_ = no_slots();
   std::string order_;
 };
 
@@ -409,6 +436,87 @@ TEST_F(BatonTest, ItLetGoAtTheLastMoment) {
   EXPECT_EQ(core().revocations, 0u);
   settle();
   EXPECT_EQ(port(1).out.size(), 2u);
+}
+
+// In the midst of a burst. Others have the core meanwhile, what comes for it waits in its ring, and
+// nobody blames it.
+TEST_F(BatonTest, OneThatWaitsElsewhereIsAwayUntilItComesBack) {
+  start(with_baton());
+  bind_hosts(3);
+  nf(of(1)).on_burst = [&](Burst&) {
+    nf(of(1)).on_burst = [&](Burst&) { order_ += '1'; };
+    order_ += '(';
+    loops_[index(of(1))]->release_core();
+    loops_[index(of(1))]->release_core();
+    turn();
+    EXPECT_EQ(queue().owner(), of(2));
+    run_nf(of(2));
+    for (uint8_t host : {1, 3, 1}) arrive(host);
+    settle_others(1);
+    EXPECT_TRUE(queue().parked());
+    wait(millis(10));
+    EXPECT_FALSE(vswitch_->suspect(0));
+    loops_[index(of(1))]->regain_core();  // the inner one
+    turn();
+    EXPECT_TRUE(queue().parked());
+    come_back(1);
+    order_ += ')';
+    EXPECT_EQ(queue().owner(), of(1));
+  };
+  arrive(1);
+  arrive(2);
+  turn();
+  run_nf(of(1));
+  settle();
+  EXPECT_EQ(order_, "(23)1");
+  EXPECT_EQ(port(1).out.size(), 5u);
+  EXPECT_EQ(core().revocations, 0u);
+  expect_balance();
+}
+
+// It stood in the queue already.
+TEST_F(BatonTest, AnOwnerThatIsAwayIsRelievedAndNotBlamed) {
+  start(with_baton());
+  bind_hosts(3);
+  for (uint8_t host : {1, 2, 3}) arrive(host);
+  turn();
+  shared().absences.store(1);
+  slot(of(2)).from_nf.absence.store(Absence::away);
+  run_nf(of(1));
+  turn();
+  EXPECT_EQ(queue().owner(), of(3));
+  EXPECT_EQ(core().revocations, 0u);
+  EXPECT_FALSE(seat(2).mine());
+  slot(of(2)).from_nf.absence.store(Absence::back);
+  control_.doorbells().ring(of(2));
+  settle();
+  EXPECT_EQ(order_, "132");
+}
+
+TEST_F(BatonTest, RevokedBeforeItGoesAwayAndKilledWhileAway) {
+  start(with_baton());
+  bind_hosts(3);
+  nf(of(1)).on_burst = [&](Burst&) {
+    arrive(2);
+    wait(millis(5));
+    ASSERT_TRUE(vswitch_->revoke_baton(*vswitch_->suspect(0), now_));
+    const BatonHead before{shared().head.load()};
+    loops_[index(of(1))]->release_core();
+    EXPECT_EQ(shared().head.load(), before.word) << "it was not its own to give";
+    arrive(1);
+    settle_others(1);
+    EXPECT_TRUE(queue().parked());
+  };
+  arrive(1);
+  turn();
+  run_nf(of(1));
+  die(of(1));
+  give(0, 1);
+  settle();
+  EXPECT_EQ(order_, "2");
+  EXPECT_EQ(drops(Drop::nf_died), 0u) << "the burst was given back";
+  EXPECT_EQ(port(1).out.size(), 3u);
+  expect_balance();
 }
 
 // The slot of one who died in the private queue (the one that holders see is full) goes to a
