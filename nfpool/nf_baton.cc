@@ -18,14 +18,7 @@ bool NfLoop::baton_turn(BatonSeat& seat) {
 // If not, the word says that we sleep.
 bool NfLoop::has_baton(BatonSeat& seat) {
   if (seat.mine()) return true;
-  wake_.word.store(kAsleep, std::memory_order_relaxed);
-  // Pairs with the granter, who moves the head first and looks at the word then; and with the
-  // vSwitch, who publishes packets first and looks at the head then.
-  std::atomic_thread_fence(std::memory_order_seq_cst);
-  // Not earlier: who moves us to another core, and makes us its owner, looks at the word then.
-  const uint32_t core = wake_.core.load(std::memory_order_acquire);
-  if (core < env_.control.header().core_count) seat.sit_at(core);
-  if (seat.mine()) return true;
+  if (seat.mine_after_all()) return true;
   // Packets came while we still had the baton, or our budget was used up: the vSwitch must hear
   // that they wait.
   if (in_.waiting(slot_.from_switch.in_produced).value_or(0) != 0)

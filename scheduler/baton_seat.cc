@@ -14,6 +14,18 @@ bool BatonSeat::mine() {
   return still_mine();
 }
 
+bool BatonSeat::mine_after_all() {
+  WakeEntry& entry = control_.wake(SlotId{self_});
+  entry.word.store(kAsleep, std::memory_order_relaxed);
+  // Pairs with the granter, who moves the head first and looks at the word then; and with the
+  // vSwitch, who publishes packets first and looks at the head then.
+  std::atomic_thread_fence(std::memory_order_seq_cst);
+  // Not earlier: who moves us to another core, and makes us its owner, looks at the word then.
+  const uint32_t core = entry.core.load(std::memory_order_acquire);
+  if (core < control_.header().core_count) core_ = &control_.core(core);
+  return mine();
+}
+
 uint32_t BatonSeat::next(uint32_t& index) const {
   // acquire pairs with the vSwitch's release: the entries below the tail are written.
   const uint32_t tail = core_->tail.load(std::memory_order_acquire);
@@ -74,7 +86,7 @@ bool BatonSeat::unpark() {
 void BatonSeat::leave() {
   absence().store(Absence::away, std::memory_order_relaxed);
   // A locked operation, before the exchange that the vSwitch sees us gone by.
-  core_.absences.fetch_add(1, std::memory_order_seq_cst);
+  core_->absences.fetch_add(1, std::memory_order_seq_cst);
   for (;;) {
     const Passed passed = pass();
     if (passed == Passed::handed || passed == Passed::lost) return;
@@ -87,10 +99,7 @@ void BatonSeat::come_back() {
   WakeEntry& entry = control_.wake(SlotId{self_});
   absence().store(Absence::back, std::memory_order_release);
   while (!mine()) {
-    entry.word.store(kAsleep, std::memory_order_relaxed);
-    // As before any sleep: pairs with the granter, who moves the head and then looks at the word.
-    std::atomic_thread_fence(std::memory_order_seq_cst);
-    if (mine()) break;
+    if (mine_after_all()) break;
     control_.doorbells().ring(SlotId{self_});
     mayfly::park(Dispatch::baton, entry, -1);
   }

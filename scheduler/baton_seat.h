@@ -12,9 +12,6 @@ class BatonSeat {
   BatonSeat(const ControlView& control, uint32_t core, SlotId self)
       : control_(control), core_(&control.core(core)), self_(raw(self)) {}
 
-  // From now on, this core's. The caller owns no baton.
-  void sit_at(uint32_t core) { core_ = &control_.core(core); }
-
   // To wait for something else: gives the baton to whoever is next, or to the vSwitch, if it is ours.
   void leave();
   // Sleeps until it is ours again.
@@ -22,6 +19,9 @@ class BatonSeat {
 
   // Is the baton ours? Looks at the head; only then may the others be called.
   bool mine();
+  // Before sleeping: says in the wake entry that we do, then looks again, at the core where we are
+  // now. True: no sleep, the baton is ours.
+  bool mine_after_all();
   // Has the head stayed as it was since then? (Not: revoked.)
   bool still_mine() const { return core_->head.load(std::memory_order_relaxed) == head_.word; }
 

@@ -5,7 +5,7 @@
 // the queue it joins changes. The control thread pins the process to its new CPU first. The vSwitch
 // then waits until the instance has become ready again, but not joined a queue yet, and does not own
 // the old core's baton: so it can get no baton but the new core's. The process learns of it from
-// its wake entry, after it has said that it sleeps (NfLoop::has_baton).
+// its wake entry, after it has said that it sleeps (BatonSeat::mine_after_all).
 #include "runtime/vswitch/vswitch.h"
 
 namespace mayfly {
@@ -94,6 +94,7 @@ bool VSwitch::change_core(SlotId slot) {
   const uint8_t target = target_core_[index(slot)];
   const InstanceState state = instances_[index(slot)].state;
   if (core == target || slot == cores_[core]->queue.owner()) return false;
+  if (is_away(*cores_[core], slot)) return false;  // it is known to be only there
   if (state != InstanceState::bound && state != InstanceState::draining) return false;
   --core_bound_[core];
   ++core_bound_[target];
