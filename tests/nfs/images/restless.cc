@@ -38,7 +38,8 @@ class Restless final : public NetworkFunction {
   void bind(const Binding& binding) override {
     config_ = binding.config_as<RestlessConfig>();
     if (config_ == nullptr) return;
-    random_ = config_->seed;
+    // Its process, too: a successor that met the same fate would die of its first burst for ever.
+    random_ = config_->seed + (static_cast<uint64_t>(getpid()) << 32);
     for (uint8_t byte : binding.key) random_ = random_ * 31 + byte;
     struct sigaction action {};
     action.sa_handler = befall;
