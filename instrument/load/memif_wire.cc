@@ -8,6 +8,7 @@
 
 #include <chrono>
 #include <cstring>
+#include <iostream>
 #include <thread>
 #include <vector>
 
@@ -58,6 +59,8 @@ class MemifWire final : public Wire {
     if (error == 0) error = rte_eth_tx_queue_setup(0, 0, kDescriptors, 0, nullptr);
     if (error == 0) error = rte_eth_dev_start(0);
     if (error != 0) return absl::InternalError(fmt::format("memif: {}", rte_strerror(-error)));
+    // A peer that comes before this is turned away, and may not come again.
+    std::cout << "listening" << std::endl;
     return wait_for_link();
   }
 
