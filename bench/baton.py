@@ -38,7 +38,7 @@ import run
 import sweep
 
 SEARCH_SECONDS = 0.5
-CALM_SECONDS, CALM_PPS, CALM_HELD = 5, 1000, 64
+CALM_SECONDS, CALM_PPS, CALM_HELD = 3, 1000, 64
 
 
 class Measurer(measure.Measurer):
@@ -205,8 +205,8 @@ def parser():
     p.add_argument("--most", type=int, default=2000, help="leave out what needs more NFs (2000)")
     p.add_argument("--fixed", type=grid.AXES["rate"].parse, default=1_000_000,
                    help="rate of `cycles` (1Mpps)")
-    p.add_argument("--seconds", type=float, default=1, help="length of a window (1)")
-    p.add_argument("--warmup", type=float, default=0.3, help="before each (0.3)")
+    p.add_argument("--seconds", type=float, default=0.8, help="length of a window (0.8)")
+    p.add_argument("--warmup", type=float, default=0.2, help="before each (0.2)")
     p.add_argument("--repeat", type=int, default=3)
     p.add_argument("--ring", type=int, default=512)
     p.add_argument("--packets", type=int, default=65536)

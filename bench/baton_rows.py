@@ -16,7 +16,7 @@ ONE = (1, "100us")
 BATCHES, AGINGS = (1, 8, 32), ("20us", "100us", "500us")
 # More spinning processes make every other process of the machine wait for whole rounds of time
 # slices (docs/results/whole_path.md).
-POLL_MOST = 128
+POLL_MOST = 64
 LATENCY_PPS, HIGH_PPS, ALONE_PPS = 100_000, 4_000_000, (100_000, 1_000_000)
 
 # Mpps, 64-byte packets, one NF a packet. The bare prototype: the hand-over alone, without ports,

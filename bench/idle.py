@@ -181,7 +181,7 @@ def main():
     parser.add_argument("--nfs", type=int, default=8)
     parser.add_argument("--dispatch", default="baton")
     parser.add_argument("--seconds", type=float, default=3, help="without a packet (3)")
-    parser.add_argument("--packets", type=int, default=20, help="that end an idle time (20)")
+    parser.add_argument("--packets", type=int, default=15, help="that end an idle time (15)")
     parser.add_argument("--gap", type=float, default=1, help="seconds between them (1)")
     parser.add_argument("--repeat", type=int, default=2)
     parser.add_argument("--smoke", action="store_true")
