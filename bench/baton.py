@@ -20,7 +20,7 @@ batch, ageing time and rate that any row asks for, in random order. Each repeat 
 units in a new random order (fixed seed). Each window is printed and on the disk (DIR/rows.jsonl, a
 sweep's rows: `mayfly report DIR` draws them) before the next; a disturbed one is measured again,
 once. At the end, or after Ctrl-C: the tables and goals as Markdown, also in DIR/table.md, and in
-DIR/table.json. The machine must be quiet; 400 huge pages of 2 MiB are what results are kept with."""
+DIR/table.json. The machine must be quiet; kept results have 400 huge pages of 2 MiB."""
 import argparse
 import json
 import pathlib

@@ -94,8 +94,8 @@ def markdown(rows, results, preamble):
     if any(results.windows(p)[1] for row in rows for p in row.points()):
         parts.append("*: no window of this point was undisturbed.")
     if any(baton_rows.POLL_MOST < n for row in rows for n in row.counts()):
-        parts.append(f"`poll` is run up to {baton_rows.POLL_MOST} NFs: more spinning processes make "
-                     "every other one wait for whole rounds of time slices.")
+        parts.append(f"`poll` is run up to {baton_rows.POLL_MOST} NFs: more spinning processes "
+                     "make every other one wait for whole rounds of time slices.")
     return "\n\n".join(parts) + "\n"
 
 

@@ -6,15 +6,15 @@ an idle second.
     bench/idle.py --smoke            # the size that every test run executes
 
 A case is poll or sleep, with the vSwitch's CPU its own or with a busy neighbour (a process that
-never sleeps, of equal weight). Cases take turns, in an order shuffled with a fixed seed. In each, CPU
-time is what the kernel counted (schedstat) for the vSwitch's thread, and for all processes of the
-run together, over --seconds without a packet; then --packets packets come one by one, --gap apart,
-each through one NF. Their latency counts from when they were due, and is merged over repeats. Goal: below
-2 % of one CPU for the vSwitch's thread in `sleep`.
+never sleeps, of equal weight). Cases take turns, in an order shuffled with a fixed seed. In each,
+CPU time is what the kernel counted (schedstat) for the vSwitch's thread, and for all processes of
+the run together, over --seconds without a packet; then --packets packets come one by one, --gap
+apart, each through one NF. Their latency counts from when they were due, and is merged over
+repeats. Goal: below 2 % of one CPU for the vSwitch's thread in `sleep`.
 
-What `sleep` can add is bounded where the vSwitch gets its CPU when its nap is over: a nap lasts 1 ms at
-most (and the kernel's timer slack), once before the packet is seen and once before the NF's answer
-is. With a busy neighbour the kernel's scheduler comes on top, in both."""
+What `sleep` can add is bounded where the vSwitch gets its CPU when its nap is over: a nap lasts 1 ms
+at most (and the kernel's timer slack), once before the packet is seen and once before the NF's
+answer is. With a busy neighbour the kernel's scheduler comes on top, in both."""
 import argparse
 import ctypes
 import json
@@ -165,8 +165,8 @@ def print_table(lines):
         cpu = [f"{100 * m[k]['median']:.2f} ± {100 * m[k]['mad']:.2f}"
                for k in ("vswitch_cpu", "run_cpu")]
         print(f"| {m['idle']} | {'shared with a busy process' if m['busy'] else 'its own'} | "
-              f"{cpu[0]} | {cpu[1]} | {m['p50_us']:.1f} | {m['p99_us']:.1f} | {m['worst_us']:.1f} | "
-              f"{m['packets']} |")
+              f"{cpu[0]} | {cpu[1]} | {m['p50_us']:.1f} | {m['p99_us']:.1f} | "
+              f"{m['worst_us']:.1f} | {m['packets']} |")
     for m in lines:
         if m["idle"] == "sleep" and not m["busy"]:
             used, late = m["vswitch_cpu"]["median"], m["worst_us"]
