@@ -119,8 +119,8 @@ TEST_F(ConfigErrors, Host) {
       {In::more, "wake: {baton: {eager: 3}}",
        "5: wake.baton.eager: \"3\" is not known here; use true or false"},
       {In::more, "wake: {baton: on}",
-       "5: wake.baton: this is a single value; expected a map with budget, idle, slice, eager and "
-       "order"},
+       "5: wake.baton: this is a single value; expected a map with budget, idle, slice, eager, "
+       "order, balance and restart_after"},
       {In::more, "vswitch: {idle: nap}",
        "5: vswitch.idle: \"nap\" is not known here; use poll or sleep"},
       {In::more, "wake: {dispatch: irq}",

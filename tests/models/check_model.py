@@ -14,7 +14,7 @@ import subprocess
 import sys
 import tempfile
 
-SECONDS_MAX = 120
+SECONDS_MAX = 900
 
 
 def run(command, folder):
