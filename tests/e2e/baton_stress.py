@@ -33,9 +33,10 @@ flows:
   - {{ match: {{ port: load }}, instance_per: vlan, chain: pass, out: sink }}
 wake: {{ dispatch: baton, batch: 1, aging: off }}
 """
-# What a death costs, what comes while a flow waits for a successor or for one that is stopped, and
-# what such a one holds in the end.
-LOST = ("nf_died", "backlog_full", "instance_backoff", "pool_empty", "nf_ring_full", "shutdown")
+# What a death costs, what comes while a flow waits for a successor or for one that is stopped, what
+# such a one holds in the end, and what a machine that is busy with something else cannot take.
+LOST = ("nf_died", "backlog_full", "instance_backoff", "pool_empty", "nf_ring_full", "shutdown",
+        "rx_no_buffer")
 RATES = ["1kpps", "3kpps", "10kpps", "20kpps"]
 
 
