@@ -1,7 +1,7 @@
 """Where settings are tried: in dataplanes of our own, or in one that lives.
 
-A dataplane of our own is kept for as long as the dispatch stays; batch and ageing are changed while
-it runs. `fresh()` starts a new one all the same: for the proof. A living one is somebody's service:
+A dataplane of our own is kept for as long as dispatch and `wake.baton` stay; batch and ageing are
+changed while it runs. `fresh()` starts a new one all the same: for the proof. A living one is somebody's service:
 `hurts` ends a window as soon as a try costs its traffic too much."""
 import datetime
 import time
@@ -57,7 +57,7 @@ class OwnBench:
 
     def window(self, wake, warmup, seconds, rate=None):
         """(figures, why cut short)."""
-        if self._run is None or self._wake.dispatch != wake.dispatch:
+        if self._run is None or self._wake.run_key != wake.run_key:
             self.fresh(wake)
         if self._wake != wake:
             self._run.patch("/v1/wake", wake_body(wake))

@@ -5,7 +5,6 @@ One axis goes along x, one becomes the lines of a panel, and the others make pan
 more figures."""
 import dataclasses
 import itertools
-import math
 
 import panels
 import rows as r
@@ -85,15 +84,15 @@ def facets(points, along):
 
 def thinned(points, along, most):
     """(points, whether some were left out): so few values of the axes but `along`, evenly spaced,
-    that they make at most `most` panels."""
-    vary = {a: v for a, v in r.varying(points).items() if a not in along}
-    kept = {a: list(v) for a, v in vary.items()}
-    while math.prod(map(len, kept.values())) > most:
-        longest = max(kept, key=lambda a: len(kept[a]))
-        kept[longest] = thin(kept[longest], len(kept[longest]) - 1)
-    texts = {a: set(map(str, v)) for a, v in kept.items()}
-    chosen = [p for p in points if all(str(p.axes.get(a)) in t for a, t in texts.items())]
-    return chosen, len(chosen) < len(points)
+    that they make at most `most` panels. Combinations that were not measured make none."""
+    chosen = points
+    while True:
+        vary = {a: list(v) for a, v in r.varying(chosen).items() if a not in along}
+        if len({tuple(str(p.axes.get(a)) for a in vary) for p in chosen}) <= most:
+            return chosen, len(chosen) < len(points)
+        longest = max(vary, key=lambda a: len(vary[a]))
+        kept = set(map(str, thin(vary[longest], len(vary[longest]) - 1)))
+        chosen = [p for p in chosen if str(p.axes.get(longest)) in kept]
 
 
 def split(points, along, most=PANELS_MAX):

@@ -178,6 +178,7 @@ def cdf(points):
     by = f.beside(there, None, ("alternative", "dispatch", "nfs", "rate", "batch", *f.X_AXES,
                                 *f.NAMED))
     there, left_out = f.thinned(there, {by}, CDF_PANELS)
+    by = by if by in r.varying(there) else None
     order = f.thin(r.varying(there).get(by, [None]), CDF_LINES)
     drawn = _cdf_panels(there, by, order)
     text = ("The share of packets at or below a latency, in nines: every step up is ten times "

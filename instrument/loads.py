@@ -45,6 +45,13 @@ class Mirrored(run.Run):
         return config
 
 
+def _section(wake, baton=None):
+    """`wake:` with these settings, and what else the user said of the baton."""
+    section = {"dispatch": wake.dispatch, "batch": wake.batch, "aging": wake.aging_text}
+    baton = {**(baton or {}), **wake.baton}
+    return {**section, "baton": baton} if baton else section
+
+
 def _link(target, at):
     if not at.is_symlink() and not at.exists():
         at.symlink_to(target)
@@ -100,13 +107,15 @@ class FileLoad:
                 f"{option}: {self.name} has no gen port, its load is what arrives; leave it away")
 
     def wake(self):
-        """(dispatch, batch, ageing) as the file has them; None where it does not say."""
+        """(dispatch, batch, ageing, baton.idle, baton.eager) as the file has them; None where it
+        does not say."""
         wake = self.tree.get("wake") or {}
-        return wake.get("dispatch"), wake.get("batch"), wake.get("aging")
+        baton = wake.get("baton") or {}
+        return (wake.get("dispatch"), wake.get("batch"), wake.get("aging"), baton.get("idle"),
+                baton.get("eager"))
 
     def config(self, wake, rate=None):
-        tree = {**self.tree, "wake": {"dispatch": wake.dispatch, "batch": wake.batch,
-                                      "aging": wake.aging_text}}
+        tree = {**self.tree, "wake": _section(wake, (self.tree.get("wake") or {}).get("baton"))}
         tree.pop("name", None)
         if rate is not None:
             tree["ports"] = [
@@ -132,7 +141,7 @@ class FileLoad:
 
     def point(self, wake, rate):
         point = {"config": self.name, "dispatch": wake.dispatch, "batch": wake.batch,
-                 "aging": wake.aging_text}
+                 "aging": wake.aging_text, **wake.baton}
         return point if rate is None else {**point, "rate": rate}
 
     def jitter(self, seconds, pps):
@@ -159,19 +168,21 @@ class SyntheticLoad:
         pass
 
     def wake(self):
-        return None, None, None
+        return None, None, None, None, None
 
     def _with(self, wake):
         return {**self.setting, "dispatch": wake.dispatch, "batch": wake.batch,
-                "aging": wake.aging_text}
+                "aging": wake.aging_text, **wake.baton}
+
+    def _made(self, wake, rate):
+        config, files = self.plan.config(self._with(wake), rate, self.plan.settings.seed)
+        return {**config, "wake": _section(wake)}, files
 
     def config(self, wake, rate=None):
-        return self.plan.config(self._with(wake), rate or measure.BIND_RATE,
-                                self.plan.settings.seed)[0]
+        return self._made(wake, rate or measure.BIND_RATE)[0]
 
     def start(self, wake, rate):
-        config, files = self.plan.config(self._with(wake), measure.BIND_RATE,
-                                         self.plan.settings.seed)
+        config, files = self._made(wake, measure.BIND_RATE)
         return run.Run(config, files=files, mayfly=self.mayfly, nfs=self.nfs)
 
     def bind(self, r):

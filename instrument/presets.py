@@ -4,6 +4,7 @@ import grid
 # (name, what it shows, boxes). `OURS`: the dispatch that this version has by default; `SLEEPING`:
 # every dispatch under which NFs sleep.
 OURS = "OURS"
+BATON = "baton"
 SLEEPING = "all"
 
 _DENSE = ["10", "30", "100", "300", "1000", "3000", "10000"]
@@ -13,19 +14,21 @@ _BESS = ["forward", "l3fwd", "firewall"]
 PRESETS = {
     # The most takes minutes to start (32,000 processes on two CPUs), so it is asked one thing.
     "density": ("10 NFs to the most that the host bears: throughput by packet size, latency at 20 "
-                "and 80 % of saturation (up to 10,000)", [
+                "and 80 % of saturation (up to 10,000); 64-byte packets under the baton, too", [
                     {"nfs": _DENSE, "size": ["64", "700", "1514"], "rate": ["max"]},
                     {"nfs": [grid.MOST], "size": ["64"], "rate": ["max"]},
                     {"nfs": _DENSE, "size": ["64"], "rate": ["saturation", "20%", "80%"]},
+                    {"nfs": _DENSE, "size": ["64"], "dispatch": [BATON],
+                     "rate": ["max", "saturation", "20%", "80%"]},
                 ]),
     "tiny-nf": ("figures 3 and 4 of the tiny-NF paper: architecture A (poll), B (semaphore) and "
-                "ours, two NFs a packet, batch 32", [
+                "ours, by wakes and by the baton, two NFs a packet, batch 32", [
                     {"nfs": nfs, "chain": ["2"], "dispatch": dispatch, "batch": ["32"],
                      "aging": ["100us"], **load}
                     for nfs, dispatch in (
                         (["2", "4", "10", "20", "40", "100"], ["poll"]),
                         (["2", "4", "10", "20", "40", "100", "400", "1000", "2000"],
-                         ["semaphore", OURS]))
+                         ["semaphore", OURS, BATON]))
                     for load in ({"size": ["64", "700", "1514"], "rate": ["max"]},
                                  {"size": ["64"], "rate": ["80%"]})
                 ]),

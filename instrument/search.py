@@ -10,8 +10,8 @@ refinement.
        `MARGIN`, and still is when both were measured again, becomes the centre; otherwise the step
        becomes its square root, until it is below `STEP_MIN`, or the time is up.
 
-Within a rung settings are measured in random order, dispatch by dispatch: another dispatch is
-another run. Nothing is decided by a single comparison with what was measured long ago: whoever is
+Within a rung settings are measured in random order, run by run: another dispatch, or another
+`wake.baton`, is another run. Nothing is decided by a single comparison with what was measured long ago: whoever is
 compared is measured in the same rung. What the search finds is a suspicion: a best of many noisy
 values is lucky. Its proof are fresh runs, interleaved with the old setting, which follow."""
 import dataclasses
@@ -49,9 +49,9 @@ def nominal_windows(points):
     return halving, 4 * 7 * REFINE
 
 
-def points_for(budget, window_seconds, start_seconds, dispatches):
+def points_for(budget, window_seconds, start_seconds, runs):
     """How many points of the start fit the budget (seconds)."""
-    starts = start_seconds * dispatches * len(RUNGS)
+    starts = start_seconds * runs * len(RUNGS)
     points = 81
     while points > 8 and sum(nominal_windows(points)) * window_seconds + starts > budget:
         points -= 1
@@ -90,12 +90,12 @@ class Search:
     def _rung(self, candidates, windows):
         groups = {}
         for candidate in candidates:
-            groups.setdefault(candidate.wake.dispatch, []).append(candidate)
-        order = sorted(groups)
+            groups.setdefault(candidate.wake.run_key, []).append(candidate)
+        order = sorted(groups, key=str)
         self._random.shuffle(order)
-        for dispatch in order:
+        for key in order:
             for _ in range(windows):
-                group = groups[dispatch]
+                group = groups[key]
                 self._random.shuffle(group)
                 for candidate in group:
                     self._measure(candidate)

@@ -67,6 +67,8 @@ def parser():
     aim.add_argument("--port", help="the gen port that --rate is of, where there are several")
     space = p.add_argument_group("space")
     space.add_argument("--dispatch", metavar="V,...", help="dispatches (all that sleep)")
+    space.add_argument("--idle", metavar="LOW..HIGH", help="wake.baton.idle (0us..1ms)")
+    space.add_argument("--eager", metavar="B,...", help="wake.baton.eager (true,false)")
     space.add_argument("--batch", metavar="LOW..HIGH", help="batches (1..64)")
     space.add_argument("--aging", metavar="LOW..HIGH", help="ageing times (20us..2ms)")
     space.add_argument("--no-adaptive", action="store_true", help="fixed batches only")
@@ -134,7 +136,25 @@ def space_of(o, dispatches, ring):
                  lambda t: grid.integer(t, 1, 4096, "a batch of packets"), 1, most, f"1..{most}")
     aging = span("aging", o.aging or "20us..2ms", lambda t: round(grid.seconds(t) * 1e6),
                  1, 10_000_000, "1us..10s")
-    return waking.Space(tuple(dispatches), batch, aging, not o.no_adaptive)
+    return waking.Space(tuple(dispatches), batch, aging, not o.no_adaptive,
+                        *baton_of(o, dispatches))
+
+
+def baton_of(o, dispatches):
+    """(idle times, eager) to be tried with the baton."""
+    if waking.BATON not in dispatches:
+        for name in ("idle", "eager"):
+            if getattr(o, name):
+                raise grid.GridError(f"--{name} is of dispatch baton, and that is not tried; add it "
+                                     "to --dispatch, or leave the option away")
+        return (), ()
+    low, high = span("idle", o.idle or "0us..1ms", lambda t: round(grid.seconds(t) * 1e6),
+                     0, 10_000_000, "0us..10s")
+    words = {"true": True, "false": False}
+    chosen = [w.strip() for w in (o.eager or "true,false").split(",")]
+    if not set(chosen) <= set(words):
+        raise grid.GridError(f'--eager: "{o.eager}" is not known here; use true, false, or both')
+    return waking.idles_between(low, high), tuple(dict.fromkeys(words[w] for w in chosen))
 
 
 def dispatches_of(o, host):
@@ -149,8 +169,18 @@ def dispatches_of(o, host):
     return list(dict.fromkeys(chosen))
 
 
-def start_of(dispatch, batch, aging, host):
-    """The settings in use, from a file (texts) or the API."""
+def start_of(dispatch, batch, aging, idle, eager, host):
+    """The settings in use, from a file (texts)."""
+    start = wake_in_use(dispatch, batch, aging, host)
+    if start.dispatch != waking.BATON:
+        return start
+    return dataclasses.replace(
+        start, idle=waking.IDLE_DEFAULT_US if idle is None else round(grid.seconds(idle) * 1e6),
+        eager=waking.EAGER_DEFAULT if eager is None else str(eager).lower() == "true")
+
+
+def wake_in_use(dispatch, batch, aging, host):
+    """Those that a living run may change, from a file (texts) or the API."""
     batch = 8 if batch is None else batch
     aging = "200us" if aging is None else aging
     micros = None if aging == "off" else max(1, round(grid.seconds(aging) * 1e6))
@@ -243,7 +273,7 @@ def tune_own(o, mayfly):
     folder = prepare_folder(o.out)
     each = (how.window + how.warmup) * (tuning.TRIALS if goal.kind == goals.THROUGHPUT else 1)
     begin_seconds = 1.0 + 0.0015 * load.nfs
-    points = search.points_for(how.budget, each, begin_seconds, len(space.dispatches))
+    points = search.points_for(how.budget, each, begin_seconds, space.runs())
     bar = progress.Progress(sum(search.nominal_windows(points)) * each)
     print(f"{load.name}: {goal.describe()}; {points} settings of {', '.join(space.dispatches)}, "
           f"batch {space.batch[0]} to {space.batch[1]}{' or adaptive' * space.adaptive}, ageing "
@@ -276,7 +306,7 @@ def guard_of(goal, before):
 
 
 def refuse_with_live(o):
-    for name in ("rate", "port", "dispatch", *SYNTHETIC):
+    for name in ("rate", "port", "dispatch", "idle", "eager", *SYNTHETIC):
         if getattr(o, name) is not None:
             raise grid.GridError(f"--{name} does not go with --live: the load and the dispatch of "
                                  "a living run stay as they are")
@@ -297,8 +327,9 @@ def tune_live(o, mayfly):
         load = tuning.LiveLoad(r)
         with living.PutBack(r) as kept:
             found = kept.found
-            space = space_of(o, [found["dispatch"]], load.ring)
-            start = start_of(found["dispatch"], found["batch"], found["aging"], host)
+            space = dataclasses.replace(space_of(o, [found["dispatch"]], load.ring), idles=(),
+                                        eager=())
+            start = wake_in_use(found["dispatch"], found["batch"], found["aging"], host)
             folder = prepare_folder(o.out)
             points = search.points_for(how.budget, how.window + how.warmup, 0, 1)
             bar = progress.Progress(sum(search.nominal_windows(points))

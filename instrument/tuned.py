@@ -60,7 +60,7 @@ def rows_of(candidates, goal, best, start):
     for c in front + [c for c in candidates if c.wake == start and c not in front]:
         notes = ["recommended"] * (c.wake == best) + ["start"] * (c.wake == start)
         pair = numbers(c, goal)
-        rows.append((c.wake.dispatch, str(c.wake.batch), c.wake.aging_text,
+        rows.append((c.wake.way, str(c.wake.batch), c.wake.aging_text,
                      *(texts(pair, goal) if pair else ("-", "-")), str(len(c.windows)),
                      ", ".join(notes)))
     return rows

@@ -21,14 +21,14 @@ def program(mayfly):
 
 
 class Load:
-    """One `mayfly-load`, ready when the `with` block begins; `prepare` is called while it waits
-    for the other side."""
+    """One `mayfly-load`, ready when the `with` block begins; `on_listening` is called when it waits
+    for its peer."""
 
-    def __init__(self, mayfly, workload, tenants, *wire, prepare=lambda: None):
+    def __init__(self, mayfly, workload, tenants, *wire, on_listening=lambda: None):
         self.command = [program(mayfly), "--tenants", str(tenants), "--size", str(workload.size),
                         "--arrival", workload.arrival, "--order", workload.order,
                         "--seed", str(workload.seed), *map(str, wire)]
-        self._prepare = prepare
+        self._on_listening = on_listening
         self._process = None
         self._pending = b""
 
@@ -39,9 +39,10 @@ class Load:
                                          stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
                                          start_new_session=True)
         try:
-            self._prepare()
             while (line := self._line(READY_SECONDS)) != "ready":
-                if line is None or line.startswith("mayfly-load: "):
+                if line == "listening":
+                    self._on_listening()
+                elif line is None or line.startswith("mayfly-load: "):
                     raise AlternativeError(line or "mayfly-load ended before it was ready")
         except BaseException:
             self.__exit__()

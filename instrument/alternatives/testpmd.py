@@ -74,7 +74,7 @@ class Target:
         self._load = load.Load(
             self._context.mayfly, self._context.workload, self._tenants, "--cpu", cpus[0],
             "--memif", socket, "--file-prefix", f"{host.MINE}-load", "--huge-pages",
-            "yes" if huge else "no", prepare=lambda: self._start(socket))
+            "yes" if huge else "no", on_listening=self._start)
         try:
             self._load.__enter__()
         except BaseException as error:
@@ -86,13 +86,7 @@ class Target:
         self._start_ms = (time.monotonic() - self._began) * 1e3
         return self
 
-    def _start(self, socket):
-        """Once the generator listens."""
-        deadline = time.monotonic() + 20
-        while not os.path.exists(socket):
-            if time.monotonic() > deadline:
-                raise AlternativeError("mayfly-load does not listen")
-            time.sleep(0.005)
+    def _start(self):
         self._began = time.monotonic()
         with open(f"{self._folder}/output.txt", "wb") as output:
             self._process = subprocess.Popen(self.command, stdin=subprocess.PIPE, stdout=output,

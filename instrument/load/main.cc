@@ -1,6 +1,6 @@
 // mayfly-load: offers traffic to something that forwards packets, and measures what comes back.
-// `mayfly compare` runs it; it says "ready" and then takes orders, one a line, and answers each
-// with one line of JSON:
+// `mayfly compare` runs it; it says "ready" (and before that "listening", if it waits for a peer),
+// then takes orders, one a line, and answers each with one line of JSON:
 //
 //   rate PPS | rate max | rate 0     offer so many packets a second from now on
 //   window                           a measuring window begins

@@ -88,20 +88,24 @@ class SideBySide(Compares):
     @unittest.skipIf(os.geteuid() or not all(map(shutil.which, TOOLS)),
                      f"needs root and {', '.join(TOOLS)}")
     def test_every_alternative_for_real(self):
-        process, out, err = self.compare(*QUICK, "--dispatch", "futex", "--loads", "20%")
-        rows = self.rows()
-        seen = {row["alternative"] for row in rows}
-        self.assertEqual(seen, {"mayfly futex", "A: poll", "B: semaphore", "namespaces", "testpmd"})
-        for row in rows:
-            name = row["alternative"]
-            if row["kind"] in ("failed", "refused"):
-                # A machine that is busy with something else may carry nothing for a while.
-                self.assertIn("packets lost", row["reason"], row)
-                continue
-            self.check_figures(row)
-            self.assertIn(name, out)
-        measured = {row["alternative"] for row in rows if row["kind"] == "measured"}
-        self.assertIn("namespaces", measured, out + err)
+        every = {"mayfly futex", "A: poll", "B: semaphore", "namespaces", "testpmd"}
+        measured = set()
+        # A machine that is busy with something else may carry nothing for a while.
+        for _ in range(4):
+            process, out, err = self.compare(*QUICK, "--dispatch", "futex", "--loads", "20%")
+            rows = self.rows()
+            self.assertEqual({row["alternative"] for row in rows}, every)
+            for row in rows:
+                if row["kind"] in ("failed", "refused"):
+                    self.assertIn("packets lost", row["reason"], row)
+                    continue
+                self.check_figures(row)
+                self.assertIn(row["alternative"], out)
+            measured |= {row["alternative"] for row in rows if row["kind"] == "measured"}
+            if measured == every:
+                break
+            shutil.rmtree(self.out)
+        self.assertEqual(measured, every, out + err)
         self.assertTrue((self.out / "rows.csv").exists())
         self.assertIn("<svg", (self.out / "report.html").read_text(encoding="utf-8"))
         self.assertEqual(namespaces_of(process.pid), [])

@@ -19,7 +19,8 @@ HOST = {
     "instances_max": 262144, "descriptors_max": 1024,
     "memory": {"available_bytes": 16 << 30, "total_bytes": 24 << 30},
     "huge_pages": {"page_bytes": 2 << 20, "total": 0, "free": 0},
-    "dispatches": ["poll", "semaphore", "futex"], "dispatch_default": "futex",
+    "dispatches": ["poll", "semaphore", "eventfd", "futex", "uring", "baton"],
+    "dispatch_default": "futex",
 }
 MOST = 5000
 
@@ -69,6 +70,11 @@ class Reading(unittest.TestCase):
             self.assertLessEqual(max(p["nfs"] for p in plan.points), MOST)
         density = {p["nfs"] for p in read("--preset", "density").points}
         self.assertEqual(density, {10, 30, 100, 300, 1000, 3000, MOST})
+        dispatches = {name: {p["dispatch"] for p in read("--preset", name).points}
+                      for name in ("density", "tiny-nf", "wake")}
+        self.assertEqual(dispatches["density"], {"futex", "baton"})
+        self.assertEqual(dispatches["tiny-nf"], {"poll", "semaphore", "futex", "baton"})
+        self.assertEqual(dispatches["wake"], set(HOST["dispatches"]) - {"poll"})
 
     def test_axes_replace_those_of_a_preset(self):
         plan = read("--preset", "density", "--nfs", "20", "--size", "64")

@@ -93,6 +93,19 @@ class Report(Folder):
         self.assertTrue(any(f.text.endswith("Some combinations only; the table has all.")
                             for f in drawn))
 
+    def test_settings_that_do_not_make_a_grid(self):
+        """Each dispatch at settings of its own: combinations that are not there draw nothing."""
+        rows = synthetic_rows.preset("wake")
+        chosen = {("baton", 1, "100us"), ("baton", 32, "20us"), ("futex", 1, "100us"),
+                  ("futex", 8, "500us"), ("semaphore", 4, "2ms")}
+        some = [row for row in rows if tuple(row["point"][a] for a in ("dispatch", "batch", "aging"))
+                in chosen]
+        for count in range(1, len(chosen) + 1):
+            names = sorted(chosen)[:count]
+            part = [row for row in some if tuple(
+                row["point"][a] for a in ("dispatch", "batch", "aging")) in names]
+            self.assertTrue(sweep_figures.drawn(r.points_of(part)), names)
+
     def test_a_figure_shows_every_point_it_has(self):
         points = r.points_of(synthetic_rows.preset("density"))
         drawn = sweep_figures.drawn(points)[0]

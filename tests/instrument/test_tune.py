@@ -27,6 +27,8 @@ import waking
 
 SPACE = waking.Space(("eventfd", "futex", "semaphore"), (1, 64), (20, 2000))
 START = waking.Wake("futex", 8, 200)
+BATONS = waking.Space(("baton", "futex"), (1, 64), (20, 2000), idles=(0, 50, 200, 1000),
+                      eager=(True, False))
 
 
 def window(p99=100.0, cpu=1.0, lost=0.0, mpps=1.0, **more):
@@ -121,6 +123,61 @@ class SearchOnKnownFunctions(unittest.TestCase):
         many, few = search.points_for(200, 1, 1, 3), search.points_for(150, 1, 1, 3)
         self.assertGreater(many, few)
         self.assertLessEqual(sum(search.nominal_windows(many)), 200)
+
+
+class OfTheBaton(unittest.TestCase):
+    """Idle time and eagerness: a few values, each a run of its own."""
+
+    def test_only_the_baton_has_them(self):
+        found = BATONS.sample(60, 3)
+        self.assertTrue(all(BATONS.contains(w) for w in found))
+        self.assertEqual({w.idle for w in found if w.dispatch == "baton"}, set(BATONS.idles))
+        self.assertEqual({w.eager for w in found if w.dispatch == "baton"}, {True, False})
+        self.assertEqual({(w.idle, w.eager) for w in found if w.dispatch == "futex"},
+                         {(None, None)})
+        self.assertEqual(BATONS.runs(), 4 * 2 + 1)
+        self.assertEqual(waking.idles_between(0, 500), (0, 50, 200, 500))
+        self.assertEqual(waking.idles_between(100, 100), (100,))
+
+    def test_neighbours_take_one_step_along_one_axis(self):
+        wake = waking.Wake("baton", 8, 200, 50, True)
+        own = {w.run_key for w in BATONS.near(wake, 2.0)}
+        self.assertEqual(own, {("baton", 50, True), ("baton", 0, True), ("baton", 200, True),
+                               ("baton", 50, False), ("futex", None, None)})
+        self.assertEqual({w.run_key for w in BATONS.near(wake, 1.41)}, {wake.run_key})
+        self.assertIn(("baton", 200, True), {w.run_key for w in BATONS.near(START, 2.0)})
+
+    def test_the_best_is_found(self):
+        """Each idle time away from the best costs a fifth; the wrong eagerness a half."""
+        for seed in range(6):
+            best = waking.Wake("baton", 1, 100, BATONS.idles[seed % 4], seed % 2 == 0)
+            valley = Valley(best, seed, noise=0.02)
+            plain = valley.true
+
+            def true(wake, plain=plain, best=best):
+                if wake.dispatch != "baton":
+                    return plain(wake)
+                steps = abs(BATONS.idles.index(wake.idle) - BATONS.idles.index(best.idle))
+                return plain(wake) * 1.2 ** steps * (1 if wake.eager == best.eager else 1.5)
+            valley.true = true
+            found = search.Search(BATONS, START, valley.measure, goal.Goal(goal.P99, 1e6).score,
+                                  seed).run(40).wake
+            self.assertLess(true(found), 1.5 * true(best), found)
+
+    def test_it_reads_back(self):
+        self.assertEqual(waking.Wake("baton", 4, 150, 50, False).section(),
+                         "wake: { dispatch: baton, batch: 4, aging: 150us, "
+                         "baton: { idle: 50us, eager: false } }")
+
+    def test_what_else_the_user_said_of_the_baton_stays(self):
+        host = {"dispatch_default": "futex"}
+        said = tune.start_of("baton", "4", "1ms", "20us", "false", host)
+        self.assertEqual(said, waking.Wake("baton", 4, 1000, 20, False))
+        self.assertEqual(tune.start_of("baton", None, None, None, None, host).run_key,
+                         ("baton", 200, True))
+        self.assertEqual(loads._section(said, {"budget": "64", "idle": "20us"})["baton"],
+                         {"budget": "64", "idle": "20us", "eager": False})
+        self.assertNotIn("baton", loads._section(START))
 
 
 class Spaces(unittest.TestCase):
@@ -224,6 +281,11 @@ class BadInput(unittest.TestCase):
             (["--p99", "1ms", "--nfs", "8", "--batch", "9..8"], "begins above its end"),
             (["--p99", "1ms", "--nfs", "8", "--aging", "1..2"], "has no unit"),
             (["--p99", "1ms", "--nfs", "8", "--dispatch", "telepathy"], "not in this version"),
+            (["--p99", "1ms", "--nfs", "8", "--dispatch", "futex", "--idle", "0us..1ms"],
+             "--idle is of dispatch baton"),
+            (["--p99", "1ms", "--nfs", "8", "--idle", "1ms..0us"], "begins above its end"),
+            (["--p99", "1ms", "--nfs", "8", "--eager", "perhaps"], "--eager"),
+            (["--p99", "1ms", "--live", "--idle", "0us..1ms"], "does not go with --live"),
             (["--p99", "1ms", "--nfs", "8", "--name", "x"], "--live"),
             (["--p99", "1ms", "--live", "--nfs", "8"], "does not go with --live"),
             (["--p99", "1ms", "--live"], "within which bounds"),
@@ -286,7 +348,8 @@ class WithMayfly(unittest.TestCase):
         all_rows, notes = rows.read(out / "rows.jsonl")
         self.assertEqual(notes, [])
         section = (out / "wake.yaml").read_text(encoding="utf-8").splitlines()[-1]
-        match = re.fullmatch(r"wake: \{ dispatch: (\w+), batch: (\w+), aging: (\w+) \}", section)
+        match = re.fullmatch(r"wake: \{ dispatch: (\w+), batch: (\w+), aging: (\w+)"
+                             r"(, baton: \{ idle: \w+, eager: \w+ \})? \}", section)
         self.assertTrue(match, section)
         return all_rows, section
 
@@ -317,6 +380,18 @@ class WithMayfly(unittest.TestCase):
         all_rows, _ = self.check_folder(out)
         self.assertIn("highest rate", text)
         self.assertGreater(max(row["rate_pps"] or 0 for row in all_rows), 10_000)
+
+    def test_the_baton_with_what_is_its_own(self):
+        out, text = self.tune("--nfs", "4", "--rate", "20kpps", "--dispatch", "baton", "--idle",
+                              "0us..200us", "--eager", "true", "--repeat", "1")
+        all_rows, _ = self.check_folder(out)
+        tried = {row["point"].get("idle") for row in all_rows if row["point"]["dispatch"] == "baton"}
+        self.assertGreater(len(tried), 1)
+        for row in all_rows:
+            if row["point"]["dispatch"] == "baton":
+                self.assertEqual(row["config"]["wake"]["baton"],
+                                 {key: row["point"][key] for key in ("idle", "eager")})
+        self.assertIn("baton, idle", text)
 
     def living(self):
         """A run of somebody else's, and its wake settings."""

@@ -24,6 +24,7 @@ class EalOnce : public testing::Environment {
     for (int cpu = 0; cpu < sysconf(_SC_NPROCESSORS_ONLN); ++cpu) CPU_SET(cpu, &all);
     sched_setaffinity(0, sizeof all, &all);
   }
+  void TearDown() override { stop_eal(); }
 };
 const auto* const kEal = testing::AddGlobalTestEnvironment(new EalOnce);
 

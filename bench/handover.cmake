@@ -1,0 +1,1 @@
+mayfly_bench(handover SOURCES handover.cc LIBS mayfly_scheduler)
