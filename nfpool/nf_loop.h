@@ -43,8 +43,8 @@ class NfLoop {
 
   // One pass of the loop; false if there was nothing to do. (The loop a test drives by hand.)
   bool turn();
-  // The same under the baton: all that is done while this NF holds it; false if it does not, and is to
-  // sleep.
+  // The same under the baton: all that is done while this NF holds it; false if it does not, and is
+  // to sleep.
   bool baton_turn(BatonSeat& seat);
 
   // What an NF calls to wait for something else (CoreRelease in nfs/nf.h). Calls may be nested.

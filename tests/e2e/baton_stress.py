@@ -1,7 +1,7 @@
-"""Five hundred NFs under the baton, killed, stopped and continued at random, and half of them falling
-asleep, stopping or dying at random instructions of the hand-over, while traffic flows, now more than
-the core can do, now hardly any. Throughout: the packets add up, and what comes out is in the order
-of each flow, each packet at most once."""
+"""Five hundred NFs under the baton, killed, stopped and continued at random, and half of them
+falling asleep, stopping or dying at random instructions of the hand-over, while traffic flows, now
+more than the core can do, now hardly any. Throughout: the packets add up, and what comes out is in
+the order of each flow, each packet at most once."""
 import collections
 import os
 import random
@@ -24,8 +24,10 @@ ports:
             order: uniform, seed: {seed} }}
   - {{ name: sink, pcap: {{ out: out.pcap }} }}
 nfs:
-  nap:   {{ image: {images}/restless.so, args: {{ seed: {seed}, one_in: 100, nap: 4ms, stops: 5, deaths: 20 }},
-            pool: {{ idle: 20, max: 400 }} }}
+  nap:
+    image: {images}/restless.so
+    args: {{ seed: {seed}, one_in: 100, nap: 4ms, stops: 5, deaths: 20 }}
+    pool: {{ idle: 20, max: 400 }}
   count: {{ image: counter, pool: {{ idle: 20, max: 400 }} }}
 chains:
   pass: {{ nfs: [nap, count] }}
@@ -33,9 +35,10 @@ flows:
   - {{ match: {{ port: load }}, instance_per: vlan, chain: pass, out: sink }}
 wake: {{ dispatch: baton, batch: 1, aging: off }}
 """
-# What a death costs, what comes while a flow waits for a successor or for one that is stopped, and
-# what such a one holds in the end.
-LOST = ("nf_died", "backlog_full", "instance_backoff", "pool_empty", "nf_ring_full", "shutdown")
+# What a death costs, what comes while a flow waits for a successor or for one that is stopped, what
+# such a one holds in the end, and what a machine that is busy with something else cannot take.
+LOST = ("nf_died", "backlog_full", "instance_backoff", "pool_empty", "nf_ring_full", "shutdown",
+        "rx_no_buffer")
 RATES = ["1kpps", "3kpps", "10kpps", "20kpps"]
 
 
@@ -102,8 +105,9 @@ class Stress:
     def is_ours(self, pid):
         """Process numbers come back: the one that was listed may have died since."""
         try:
+            home = os.stat(self.run.namespace.path).st_ino
             return (os.readlink(f"/proc/{pid}/exe").endswith("/mayfly-zygote") and
-                    os.stat(f"/proc/{pid}/ns/net").st_ino == os.stat(self.run.namespace.path).st_ino)
+                    os.stat(f"/proc/{pid}/ns/net").st_ino == home)
         except OSError:
             return False
 
@@ -152,12 +156,13 @@ class Stress:
     def summary(self, report):
         batons = report["baton"][0]
         return (f"{self.counts['killed']} kills, {self.counts['stopped']} stops, "
-                f"{report['nfs']['deaths']} deaths, {batons['revocations']} revocations; {report['packets']}; {batons}")
+                f"{report['nfs']['deaths']} deaths, {batons['revocations']} revocations, "
+                f"{batons['nudges']} nudges; {report['packets']}")
 
 
 class Order:
-    """Reads what comes out while it is written. A frame: Ethernet, 802.1Q, IPv4, UDP, and the number
-    of the packet in its flow, which is its VLAN."""
+    """Reads what comes out while it is written. A frame: Ethernet, 802.1Q, IPv4, UDP, and the
+    number of the packet in its flow, which is its VLAN."""
     RECORD = struct.Struct(">16x14xH30xI14x")  # a pcap record's header and 64 bytes
 
     def __init__(self, path):

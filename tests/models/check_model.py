@@ -2,7 +2,7 @@
 """Checks a Promela model with spin, or that spin catches a bug planted in it.
 
   check_model.py MODEL.pml [DEFINE...]     every ltl property holds, and nothing deadlocks
-  check_model.py MODEL.pml --bug BUG.sed   after the edit at least one property fails, or it deadlocks
+  check_model.py MODEL.pml --bug BUG.sed   after the edit a property fails, or it deadlocks
 
 A bug is a sed -E script whose first lines say what it breaks, and `# define: ...` under which
 settings of the model. An edit that changes nothing is an error: the model has moved on.
