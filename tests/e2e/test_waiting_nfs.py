@@ -21,7 +21,7 @@ chains:
 flows:
   - {{ match: {{ port: load }}, instance_per: vlan, chain: pass, out: load }}
 tenants: tenants.yaml
-wake: {{ dispatch: {dispatch}, batch: 1, aging: off }}
+wake: {{ dispatch: {dispatch}, batch: 1, aging: off, baton: {{ restart_after: 0 }} }}
 """
 
 
