@@ -21,8 +21,10 @@
 // time between two looks. So an NF is charged what it says, cut to what is possible (from the look
 // before it was first found the owner to the one that found it gone); every kCompare cycles the two
 // are compared, and while what it says is not within a factor of two of what was seen, it is
-// charged what was seen, the same for each turn. Nobody thus gets more than twice his part by what
-// he says, and whoever says nothing gets his part.
+// charged what was seen, the same for each turn. (Turns in which the vSwitch did not look for
+// kBlind, because its CPU was taken from it, do not count for that: the owner may have run out of
+// work.) Nobody thus gets more than twice his part by what he says, and whoever says nothing gets
+// his part.
 //
 // Tags are doubles: exact to a cycle for a month without a rest, to a hundred for eight years, and
 // always moved by at least the least step.
@@ -60,14 +62,16 @@ class FairClock {
     nf.tag = std::max(nf.tag, slept ? served_ : served_ - kSaved);
   }
   // It has got the core: noticed at a look, or granted.
-  void serve(const FairShare& nf) {
+  void serve(const FairShare& nf, Cycles now) {
     served_ = std::max(served_, nf.tag);
     possible_since_ = looked_;
+    seen_ = 0;
+    blind_ = now.n - looked_.n > kBlind;
   }
   // It has let go of the core; `reported` is its counter now.
   void charge(FairShare& nf, uint64_t reported, Cycles now);
-  // The end of a look: `owner` has the core (null: nobody), and others want it or not.
-  void look(Cycles now, FairShare* owner, bool wanted);
+  // The end of a look: somebody owns the core, or nobody; others want it, or not.
+  void look(Cycles now, bool owned, bool wanted);
 
   // Its tag after the turn it waits for; if it let go now.
   static double finish(const FairShare& nf) { return nf.tag + scaled(nf, nf.usual); }
@@ -80,7 +84,7 @@ class FairClock {
 
  private:
   static constexpr double kCompare = 8e6, kSaved = 4e6;
-  static constexpr uint64_t kBackSoon = 4;
+  static constexpr uint64_t kBackSoon = 4, kBlind = 500'000;
   static constexpr double kSmooth = 8;
 
   static double scaled(const FairShare& nf, double cycles) { return cycles * 100 / nf.weight; }
@@ -96,15 +100,20 @@ class FairClock {
   Cycles unwanted_{0};        // the last that, like the one before, found nobody waiting
   bool wanted_ = false;       // at the last look
   Cycles possible_since_{0};  // the look before the owner was noticed
+  double seen_ = 0;           // cycles that the owner was found with since then
+  bool blind_ = false;        // there was a gap of kBlind between two looks in that time
 };
 
 inline void FairClock::charge(FairShare& nf, uint64_t reported, Cycles now) {
   const double said = std::min(static_cast<double>(reported - nf.reported), possible(now));
   nf.reported = reported;
   nf.left = looks_;
-  nf.said += said;
-  ++nf.turns;
-  if (std::max(nf.said, nf.seen) > kCompare) compare(nf);
+  if (!blind_ && now.n - looked_.n <= kBlind) {
+    nf.said += said;
+    nf.seen += seen_;
+    ++nf.turns;
+    if (std::max(nf.said, nf.seen) > kCompare) compare(nf);
+  }
   const double held = std::max(1.0, nf.honest ? said : nf.seen_a_turn);
   nf.usual += (held - nf.usual) / kSmooth;
   nf.tag = std::max(nf.tag + scaled(nf, held), std::nextafter(nf.tag, HUGE_VAL));
@@ -117,13 +126,14 @@ inline void FairClock::compare(FairShare& nf) {
   nf.turns = 0;
 }
 
-inline void FairClock::look(Cycles now, FairShare* owner, bool wanted) {
+inline void FairClock::look(Cycles now, bool owned, bool wanted) {
   // Who lets go and has more to do is back a look later.
   const bool before = std::exchange(wanted_, wanted);
   if (!wanted && !before)
     unwanted_ = now;
-  else if (owner != nullptr && now > looked_)
-    owner->seen += static_cast<double>(now.n - looked_.n);
+  else if (owned && now > looked_)
+    seen_ += static_cast<double>(now.n - looked_.n);
+  blind_ |= now.n - looked_.n > kBlind;
   looked_ = now;
   ++looks_;
 }

@@ -101,9 +101,10 @@ bool VSwitch::owner_goes_on(CoreRecord& core, Cycles now) {
 }
 
 void VSwitch::serve(CoreRecord& core, SlotId slot) {
-  settle(core, clock_());
+  const Cycles now = clock_();
+  settle(core, now);
   core.serving = slot;
-  core.clock.serve(shares_[index(slot)]);
+  core.clock.serve(shares_[index(slot)], now);
 }
 
 // Whoever had the baton last has let go of it.
@@ -120,8 +121,7 @@ void VSwitch::watch_shares(CoreRecord& core) {
   const Cycles now = clock_();
   const SlotId owner = core.queue.owner();
   if (owner == kNone<SlotId>) settle(core, now);
-  core.clock.look(now, owner == kNone<SlotId> ? nullptr : &shares_[index(owner)],
-                  core.queue.waiting() + core.ready.size() != 0);
+  core.clock.look(now, owner != kNone<SlotId>, core.queue.waiting() + core.ready.size() != 0);
 }
 
 void VSwitch::set_weight(SlotId slot, double weight) {

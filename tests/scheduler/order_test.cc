@@ -61,7 +61,7 @@ class Core {
 
   explicit Core(std::vector<Nf> nfs) : nfs_(std::move(nfs)) {
     for (Nf& nf : nfs_) nf.share.weight = nf.weight;
-    clock_.look(now_, nullptr, false);
+    clock_.look(now_, false, false);
     next_look_ = now_ + Cycles{20'000};
   }
 
@@ -78,11 +78,11 @@ class Core {
       clock_.enter(nf.share);
       if (nf.share.tag < next->share.tag) next = &nf;
     }
-    clock_.serve(next->share);
+    clock_.serve(next->share, now_);
     const uint64_t cycles = next->turn / 2 + random_() % next->turn;
     const Cycles gone = now_ + Cycles{cycles};
     while (next_look_ < gone) {
-      clock_.look(next_look_, &next->share, true);
+      clock_.look(next_look_, true, true);
       next_look_ = next_look_ + Cycles{10'000 + random_() % 20'000};
     }
     now_ = gone;
@@ -152,8 +152,8 @@ TEST(FairClock, WhoHasSleptHasSavedUpNothing) {
   FairShare busy, sleeper;
   for (int i = 0; i < 100; ++i) {
     clock.enter(busy);
-    clock.serve(busy);
-    clock.look(Cycles{1000u * static_cast<uint64_t>(i) + 1}, &busy, true);
+    clock.serve(busy, Cycles{1000u * static_cast<uint64_t>(i)});
+    clock.look(Cycles{1000u * static_cast<uint64_t>(i) + 1}, true, true);
     clock.charge(busy, 500u * static_cast<uint64_t>(i + 1),
                  Cycles{1000u * static_cast<uint64_t>(i) + 1000});
   }
@@ -166,11 +166,11 @@ TEST(FairClock, WhoHasSleptHasSavedUpNothing) {
 TEST(FairClock, TimeThatNobodyElseWantedIsFree) {
   FairClock clock;
   FairShare alone;
-  clock.look(Cycles{1}, nullptr, false);
+  clock.look(Cycles{1}, false, false);
   clock.enter(alone);
-  clock.serve(alone);
-  for (uint64_t t = 1; t < 1000; ++t) clock.look(Cycles{t * 1000}, &alone, false);
-  clock.look(Cycles{1'000'000}, &alone, true);
+  clock.serve(alone, Cycles{2});
+  for (uint64_t t = 1; t < 1000; ++t) clock.look(Cycles{t * 1000}, true, false);
+  clock.look(Cycles{1'000'000}, true, true);
   clock.charge(alone, 1'000'000, Cycles{1'001'000});
   EXPECT_LT(alone.tag, 3000);
 }
