@@ -107,9 +107,10 @@ class Nf {
     while (seat_.still_mine()) {
       claim();
       if (waiting()) {
+        // In the midst of its work: whoever has consumed everything goes nowhere any more.
+        if (random_() % 16 == 0) wait_elsewhere();
         work_.consumed[id_].fetch_add(1, std::memory_order_release);
         idle = 0;
-        if (random_() % 16 == 0) wait_elsewhere();
         if (random_() % 4 != 0 && waiting()) continue;
       }
       pause();
