@@ -349,8 +349,17 @@ TEST_P(BatonThreads, NeverTwoHoldersAndNoLostWake) {
   while (!dealer.at_rest() && Clock::now() < patience) dealer.turn(false);
   EXPECT_TRUE(dealer.at_rest()) << "somebody sleeps on packets";
   shared.work->stop.store(true);
-  dealer.wake_all();
+  // Again and again: one may just be about to sleep.
+  std::atomic<bool> ended = false;
+  std::thread waker([&] {
+    while (!ended) {
+      dealer.wake_all();
+      std::this_thread::sleep_for(milliseconds(1));
+    }
+  });
   for (auto& thread : threads) thread.join();
+  ended = true;
+  waker.join();
   EXPECT_EQ(shared.work->two_holders.load(), 0u);
   EXPECT_EQ(dealer.violations, 0u);
   EXPECT_GT(dealer.revocations, 0u);
