@@ -20,7 +20,7 @@ constexpr Nanos kLongestAging = seconds(10);  // where there is none
 void VSwitch::rank(CoreRecord& core, SlotId slot) {
   if (shares_.empty()) return core.ready.push(slot, deadline_of(instances_[index(slot)]), now_);
   FairShare& share = shares_[index(slot)];
-  core.clock.enter(share);
+  if (slot != core.serving) core.clock.enter(share);  // else it has not slept
   core.ready.push(slot, FairClock::key(share.tag), now_);
 }
 

@@ -1,12 +1,14 @@
 #!/usr/bin/env python3
 """Orders of ready NFs under the baton, with more traffic than the core can do: CPU time by weight,
-whatever a packet costs. (BatonOrderTest and FairClock check shares within 10 %, on a clock of their
-own; here the machine has other things to do, too.)"""
+whatever a packet costs. Within 10 %; more on a busy machine, where others take the core from whoever
+has it, and he pays for that."""
+import mayfly
 import scenario
 
 CONFIG = """
 cores: {{ vswitch: 0, nfs: [1] }}
-memory: {{ packets: 16384 }}
+memory: {{ packets: 32768 }}
+ring: 512    # work for 4 ms: the core stays overloaded if the vSwitch's CPU is taken from it
 ports:
   - {{ name: load, gen: {{ flows: 2, first_vlan: 100, size: 64, rate: 1Mpps }} }}
 nfs:
@@ -31,7 +33,7 @@ class BatonOrder(scenario.Scenario):
             return [rows.get("a", 0), rows.get("b", 0)]
 
         begin = self.eventually(lambda: min(packets()) > 1000 and packets(), 20, "both work")
-        end = self.eventually(lambda: sum(packets()) > sum(begin) + 200_000 and packets(), 60,
+        end = self.eventually(lambda: sum(packets()) > sum(begin) + 400_000 and packets(), 60,
                               "and go on")
         report = run.stop()
         self.drops(report, "nf_ring_full", "tenant_limit", "shutdown")
@@ -40,23 +42,26 @@ class BatonOrder(scenario.Scenario):
         print(f"{order}: {done}, queue {report['baton'][0]['queue_delay_us']}")
         return done
 
+    def near(self, ratio, expected):
+        self.assertAlmostEqual(ratio, expected, delta=0.1 * expected * mayfly.stretch())
+
     def test_weights_of_tenants(self):
         a, b = self.shares("weighted", "a: { key: 100 }\nb: { key: 101, weight: 300 }\n")
-        self.assertAlmostEqual(b / a, 3, delta=0.9)
+        self.near(b / a, 3)
 
     def test_four_times_the_cost_a_quarter_of_the_packets(self):
         a, b = self.shares("weighted", "a: { key: 100, work: { cycles: 5000 } }\nb: { key: 101 }\n")
-        self.assertAlmostEqual(a / b, 4, delta=1.2)
+        self.near(a / b, 4)
 
     def test_weights_of_nf_and_tenant_multiply(self):
         a, b = self.shares("weighted", "a: { key: 100, weight: 50 }\nb: { key: 101 }\n",
                            ", wake: { weight: 1000 }")
-        self.assertAlmostEqual(b / a, 2, delta=0.6)
+        self.near(b / a, 2)
 
     def test_without_weights_each_has_its_turn(self):
         for order in ("fifo", "deadline"):
             a, b = self.shares(order, "a: { key: 100 }\nb: { key: 101 }\n")
-            self.assertAlmostEqual(b / a, 1, delta=0.3)
+            self.near(b / a, 1)
 
 
 if __name__ == "__main__":

@@ -50,6 +50,10 @@ class BatonOrderTest : public VSwitchTest {
   }
   void work(Nanos time) {
     for (int64_t t = 0; t < time.n; t += kTurn.n) {
+      if (now_ < vswitch_back_) {
+        now_ = now_ + Cycles{static_cast<uint64_t>(kTurn.n)};
+        continue;
+      }
       for (uint8_t host : always_) arrive(host);
       if (on_turn_) on_turn_();
       turn(kTurn);
@@ -78,6 +82,7 @@ class BatonOrderTest : public VSwitchTest {
   std::array<uint64_t, 64> delay_us_{};
   std::vector<uint8_t> always_;  // packets for these hosts come with every turn
   std::function<void()> on_turn_;
+  Cycles vswitch_back_{0};  // until then it has no turns
 };
 
 TEST_F(BatonOrderTest, ByDeadlineTheShortOnesGoFirst) {
@@ -177,6 +182,21 @@ TEST_F(BatonOrderTest, WhatNobodySaysIsSeen) {
   run_for(millis(2000));
   EXPECT_NEAR(packets(1) / packets(2), 4, 1);
   EXPECT_NEAR(packets(3) / packets(1), 2, 0.5);
+}
+
+// Whoever has the core meanwhile goes on alone, and others are owed for it.
+TEST_F(BatonOrderTest, SharesHoldIfTheVSwitchIsInterrupted) {
+  std::mt19937 random(11);
+  start(with_order(BatonOrder::weighted));
+  bind(1);
+  bind(2);
+  vswitch_->set_weight(slots_[2], 300);
+  always_ = {1, 2};
+  on_turn_ = [&] {
+    if (random() % 500 == 0) vswitch_back_ = now_ + Cycles{random() % 3'000'000};
+  };
+  run_for(millis(3000));
+  EXPECT_NEAR(packets(2) / packets(1), 3, 0.3);
 }
 
 TEST_F(BatonOrderTest, ManyOfDifferentWeights) {
